@@ -1,4 +1,4 @@
-//! Builds crates for the guests' target. Several build scripts include this file.
+//! Builds crates for the WebAssembly target of the guests. Several build scripts include this file.
 
 use std::env;
 use std::error::Error;
@@ -9,9 +9,9 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
-/// Returns a command that runs `cargo build` for the WebAssembly target of the guests. The command does not get the
-/// environment variables that the outer cargo has set for the build script. The command needs a target directory of its
-/// own, because the outer cargo has locked the usual target directory.
+/// Returns a command that runs `cargo build` for the WebAssembly target of the guests. The build script's environment
+/// has variables with the outer cargo's wrapper and flags for rustc. The command does not get these variables. `target`
+/// must not be the usual target directory, because the outer cargo has locked the usual directory.
 pub(crate) fn cargo_build(root: &Path, target: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).env_remove("RUSTC_WORKSPACE_WRAPPER").env_remove("CARGO_ENCODED_RUSTFLAGS");
@@ -19,8 +19,8 @@ pub(crate) fn cargo_build(root: &Path, target: &Path) -> Command {
     cargo
 }
 
-/// If the WebAssembly target of the guests is missing, installs the target, because rustup's automatic installation may
-/// be off.
+/// If the WebAssembly target of the guests is missing, installs the target with rustup. The target can be missing if
+/// rustup's automatic installation is off.
 pub(crate) fn add_target() -> Result<()> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let libraries = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output()?;

@@ -1,7 +1,8 @@
 //! The example of FastAPI's tutorial on background tasks, as a WASI HTTP component.
 //!
-//! For `POST /send-notification/{email}?q=…`, the handler answers at once. After the response, each task prints one
-//! line. The tasks run in the order in which they were added. After the last task, the request's session closes.
+//! For `POST /send-notification/{email}?q=…`, the handler answers without waiting for the tasks. After the response,
+//! each task prints one line. The tasks run in the order in which they were added. After the last task, the request's
+//! session closes.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -73,7 +74,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LoggedQuery {
 // ANCHOR_END: query
 
 // ANCHOR: session
-/// A dependency that closes after the last task, so that tasks may still use the session.
+/// A dependency that closes after the last task, so that all tasks can still use the session.
 struct Session;
 
 impl<S: Send + Sync> FromRequestParts<S> for Session {

@@ -5,7 +5,7 @@
 //! `Some(None)`, and a struct whose `Deserialize` does not understand what its `Serialize` writes. The module [`look`]
 //! checks the arguments before `add_task` writes them. [`look`] refuses values that JSON cannot express, and finds
 //! values that may change. If a value may change, `add_task` reads the arguments back and compares them with the
-//! original. In a debug build, `add_task` does this for all arguments.
+//! original. In a debug build, `add_task` reads back and compares all arguments.
 
 mod look;
 mod numbers;

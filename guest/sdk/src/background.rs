@@ -11,8 +11,8 @@ use crate::options::{FailurePolicy, TaskOptions};
 use crate::registry;
 use crate::task::{Task, TaskResult};
 
-/// The queue of the current request's tasks (S5). A request has one queue, and every `BackgroundTasks` value refers to
-/// this queue.
+/// The queue of the current request's tasks (S5). A request has one queue. Every `BackgroundTasks` value refers to the
+/// queue of the current request.
 ///
 /// The host runs the tasks after it has sent the response, one at a time, in the order in which they were added. The
 /// handler, its dependencies, libraries, running tasks and the teardown all add tasks to the same queue.
@@ -99,12 +99,13 @@ impl BackgroundTasks {
     /// Cancels a task that has not started. The host records the task as `cancelled`.
     ///
     /// Returns false if the task has already started, ended or been cancelled, or if the request has no task with this
-    /// number. If the task is a deferred future, the teardown drops the future and the values that it captured.
+    /// number. Also returns false if the task is durable and the host has already stored the task. If the task is a
+    /// deferred future, the teardown drops the future and the values that it captured.
     pub fn cancel(&self, id: TaskId) -> bool {
         queue::cancel(id.0)
     }
 
-    /// Says what the host does with the remaining tasks of this request after one task has failed (S4).
+    /// Sets whether the host runs the remaining tasks of this request after one task has failed (S4).
     ///
     /// If the guest does not call this function, the operator's setting `on-failure` decides. The default of this
     /// setting is [`FailurePolicy::Stop`]: the host skips the remaining tasks.
@@ -113,8 +114,8 @@ impl BackgroundTasks {
     }
 }
 
-/// A task with its arguments, before it is in a queue. With axum, a handler can return a `BackgroundTask` as a part of
-/// its response, like Starlette's `Response(background=…)`.
+/// A task with its arguments, which is not yet in a queue. With axum, a handler can return a `BackgroundTask` as a part
+/// of its response, like Starlette's `Response(background=…)`.
 ///
 /// With axum, put the task before the body in the tuple that the handler returns, in the same way as headers. When axum
 /// builds the response, axum adds the task at the end of the request's queue. If the host refuses the task, the client
@@ -180,7 +181,8 @@ impl BackgroundTask {
     }
 }
 
-/// The number of a task within its request. The numbers are 1, 2, 3 and so on, in the order of registration.
+/// The number of a task within its request. The numbers are 1, 2, 3 and so on, in the order in which the guest added
+/// the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u64);
 

@@ -21,8 +21,8 @@ impl RequestContext {
     /// Asks the host for the current request. If the instance serves no request, returns `None`.
     ///
     /// If you spawn work, call this function before you spawn the work, and move the result into the work. In a
-    /// composed component, spawned work may run longer than its request, and this function would then return another
-    /// request or `None`.
+    /// composed component, spawned work may run longer than the request that spawned it. In this case, this function
+    /// returns another request or `None`.
     ///
     /// # Panics
     ///
@@ -78,8 +78,8 @@ impl TaskContext {
     }
 
     /// Returns the task's idempotency key. Every attempt of the task has the same key, and two tasks never have the
-    /// same key. If the task calls another service that supports such keys, send the key with the request. If the task
-    /// runs again, the service recognizes the key and ignores the second request.
+    /// same key. If the task calls another service that supports idempotency keys, send the key with each call. If the
+    /// task runs again, the service recognizes the key and ignores the repeated call.
     pub fn idempotency_key(&self) -> &str {
         &self.idempotency_key
     }
@@ -154,9 +154,9 @@ impl Running {
 
     /// Runs `future` as part of this task or teardown.
     ///
-    /// This task or teardown is the current task or teardown only while the future is being polled. For this reason,
-    /// other code of the instance never sees this task or teardown as the current one, even if the caller drops the
-    /// future before the future has ended.
+    /// Before each poll of the future, this function makes this task or teardown the current one. After the poll, this
+    /// function restores the value from before. For this reason, other code of the instance never sees this task or
+    /// teardown as the current one, even if the caller drops the future early.
     pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! Deferred tasks, which are futures. For each deferred task, the host's queue keeps only a number, and this instance
+//! Deferred tasks, which are futures. For each deferred task, the host's queue contains only a number. This instance
 //! keeps the future under this number.
 
 use std::cell::{Cell, RefCell};
@@ -13,7 +13,7 @@ use crate::options::TaskOptions;
 use crate::task::{TaskResult, Work, work};
 
 /// The arguments of a deferred task, such as `{"closure": 7}`. The arguments of a named task are a list, which serde
-/// never reads as an `enum`.
+/// never reads as this `enum`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Args {
@@ -65,8 +65,8 @@ pub(crate) fn take(args: &[u8]) -> Taken {
     WAITING.with_borrow_mut(|waiting| waiting.remove(&closure)).map_or(Taken::Gone, Taken::Closure)
 }
 
-/// Drops the futures of all deferred tasks that have not run, because the host has cancelled, skipped or discarded
-/// these tasks.
+/// Drops the futures of all deferred tasks that have not run. These tasks were cancelled, skipped or discarded, so they
+/// will never run.
 pub(crate) fn forget() {
     // This line first takes the futures out of the cell. While a future drops, a value that the future captured may use
     // the cell.

@@ -47,10 +47,9 @@ pub enum EnqueueError {
     /// The host does not support an option of the task, or the task is a deferred future and cannot have the option.
     /// The text names the option and the reason.
     Unsupported(String),
-    /// The durable task is at the end of a chain of durable tasks in which each task added the next task, and the chain
-    /// is too long. A durable task that a request adds has generation 0. A durable task that a task of generation 0
-    /// adds has generation 1, and so on. Without this limit, a durable task that adds itself would run again and again
-    /// without end.
+    /// Too many durable tasks have formed a chain, in which each task added the next task. If a request adds a durable
+    /// task, the task has generation 0. If a task of generation 0 adds a durable task, the new task has generation 1,
+    /// and so on. Without this limit, a durable task that adds itself would run again and again without end.
     TooManyGenerations {
         /// The largest generation that a durable task may have.
         limit: u32,
@@ -70,10 +69,10 @@ impl EnqueueError {
     ///
     /// - 503 for [`ShuttingDown`](Self::ShuttingDown) and [`BacklogFull`](Self::BacklogFull). The same request may
     ///   succeed later or on another host, so axum's response also has the header `retry-after: 1`. If the task engine
-    ///   is down, a handler does not get this error: the host itself answers with 503 in place of the handler's
-    ///   response.
-    /// - 500 for all other errors, such as a limit. If the client sends the same request again, the request fails
-    ///   again. Only a change of the guest or of the host's settings can help.
+    ///   is down, the handler gets no error, because the host stores the tasks after the handler has returned. In this
+    ///   case, the host itself answers with 503 in place of the handler's response.
+    /// - 500 for all other errors, for example if the task would exceed a limit. If the client sends the same request
+    ///   again, the request fails again. Only a change of the guest or of the host's settings can help.
     pub fn status(&self) -> u16 {
         match self {
             Self::ShuttingDown | Self::BacklogFull { .. } => 503,

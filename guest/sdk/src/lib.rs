@@ -37,8 +37,9 @@
 //! # fn main() {}
 //! ```
 //!
-//! A dependency of FastAPI is an extractor in axum. An extractor can use [`BackgroundTasks`] to add tasks to the same
-//! queue as the handler. To close a resource after the last task, an extractor calls [`Scope::on_teardown`].
+//! The extractors of axum correspond to the dependencies of FastAPI. An extractor can use [`BackgroundTasks`] to add
+//! tasks to the same queue as the handler. To close a resource after the last task, an extractor calls
+//! [`Scope::on_teardown`].
 //!
 //! Without axum, call [`BackgroundTasks::current`]:
 //!
@@ -66,8 +67,8 @@
 //!
 //! # Features
 //!
-//! - `axum` (default): [`BackgroundTasks`] and [`Scope`] are extractors of axum 0.8, [`BackgroundTask`] is part of a
-//!   response, and [`EnqueueError`] is a response.
+//! - `axum` (default): [`BackgroundTasks`] and [`Scope`] are extractors of axum 0.8, [`BackgroundTask`] can be part of
+//!   a response, and [`EnqueueError`] is a response.
 
 // The code that `#[task]` generates uses this crate's public name, also in this crate's own tests.
 #[cfg(test)]
@@ -125,7 +126,7 @@ pub use task::{Task, TaskResult};
 ///
 /// Two tasks of a guest cannot have the same name. If two tasks have the same name, `epilogue up` and `epilogue
 /// compose` refuse the component, with a message that names both functions. Other hosts do not check the names. On
-/// other hosts, such a guest panics when it first enqueues or runs a task.
+/// another host, a guest with two such tasks panics when it enqueues or runs its first task.
 ///
 /// ```
 /// # use epilogue_sdk::{Task, task};
@@ -137,27 +138,26 @@ pub use task::{Task, TaskResult};
 ///
 /// # Arguments
 ///
-/// A task owns its arguments. The types of the arguments implement [`serde`]'s `Serialize` and `Deserialize`, because
-/// the host keeps the arguments as JSON until the task runs. The task gets exactly the values that were enqueued,
-/// including each bit of a float. If JSON cannot keep the values exactly, `add_task` returns an error. The compiler and
-/// `add_task` make these checks:
+/// A task owns its arguments. The types of the arguments must implement [`serde`]'s `Serialize` and `Deserialize`,
+/// because the host keeps the arguments as JSON until the task runs. The task gets exactly the values that were
+/// enqueued, including each bit of a float. If JSON cannot keep the values exactly, `add_task` returns an error. The
+/// compiler and `add_task` make these checks:
 ///
 /// - The compiler checks the number and the types of the arguments. The compiler also checks that the types implement
 ///   `Serialize` and `Deserialize`.
 /// - `add_task` checks the values. `add_task` returns [`EnqueueError::BadArgs`] for values that JSON cannot hold: a
 ///   float that is `NaN` or infinite, lists and objects that are nested more than 127 deep, and some keys of maps.
 /// - `add_task` reads the arguments back from the JSON and compares them with the original. If the task would get
-///   another value, or no value, `add_task` returns `BadArgs`. In a debug build, `add_task` does this for all
-///   arguments. In a release build, `add_task` does this only for arguments that serde often changes: arguments with an
-///   `Option` inside an `Option`, with a field that `skip_serializing_if` has left out, with a field marked `flatten`,
-///   with an integer of 128 bits, or with a map whose keys are not strings.
+///   another value, or no value, `add_task` returns `BadArgs`. In a debug build, `add_task` reads back all arguments.
+///   In a release build, `add_task` reads back only arguments that serde often changes: arguments with an `Option`
+///   inside an `Option`, with a field that `skip_serializing_if` has left out, with a field marked `flatten`, with an
+///   integer of 128 bits, or with a map whose keys are not strings.
 ///
-/// For other types, a release build does not notice that a type's `Deserialize` does not understand what the type's
-/// `Serialize` writes. If such a task cannot read its arguments, the task ends as `failed` with the error `bad
-/// arguments`.
+/// For all other arguments, a release build does not check whether a type's `Deserialize` understands what the type's
+/// `Serialize` writes. If a task cannot read its arguments, the task ends as `failed` with the error `bad arguments`.
 ///
-/// serde cannot read an integer of 128 bits within `flatten`, within an `untagged` enum, or within an enum that has its
-/// `tag` inside. `add_task` refuses such arguments.
+/// serde cannot read an integer of 128 bits within `flatten`, within an `untagged` enum, or within an internally tagged
+/// enum. `add_task` refuses such arguments.
 ///
 /// With `#[task(durable)]`, each call of `add_task` with this function adds a durable task. See
 /// [`TaskOptions::durable`].

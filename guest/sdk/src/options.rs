@@ -30,8 +30,9 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
-    /// Creates the default options: the host tries the task once, and stops the attempt after the operator's setting
-    /// `task-timeout`. The task runs only if the handler returns a response. The task runs even if the client leaves.
+    /// Creates the default options: the host tries the task once, and stops the attempt after the time in the
+    /// operator's setting `task-timeout`. The task runs only if the handler returns a response. The task runs even if
+    /// the client leaves.
     pub const fn new() -> Self {
         Self {
             run_when: RunWhen::Success,
@@ -91,7 +92,7 @@ impl TaskOptions {
     }
 
     /// Sets whether the task is durable. The host stores a durable task in the task engine. If the host ends or
-    /// crashes, the task is still there. Any host or worker of the application may run a durable task.
+    /// crashes, the task is still in the task engine. Any host or worker of the application may run a durable task.
     ///
     /// A durable task runs at least once, and may run again after a crash. To do the task's work only once, use
     /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). By default, a task is durable only if it

@@ -38,8 +38,8 @@ pub(crate) fn find(name: &str) -> Option<&'static Registration> {
     tasks().get(name).copied()
 }
 
-/// If two tasks of this guest share a name, panics, because the wrong task might run. The SDK calls this function
-/// before it enqueues a task.
+/// Panics if two tasks of this guest share a name, because the wrong task could run. The SDK calls this function before
+/// it enqueues a task.
 pub(crate) fn check() {
     tasks();
 }

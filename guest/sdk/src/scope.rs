@@ -92,7 +92,7 @@ thread_local! {
 }
 
 /// When the SDK drops this value, the scope becomes empty. For this reason, the next request starts with an empty
-/// scope, even if a composed component cancels a teardown before it has ended.
+/// scope, even if a composed component cancels a teardown early.
 struct Clear;
 
 impl Drop for Clear {

@@ -2,9 +2,10 @@
 //! `layer` adapter. This adapter passes the guest's tasks to the queue, together with the layer: a number that says
 //! which guest added the task.
 //!
-//! An adapter does not know its guest's layer. An adapter passes a task of its own guest on with layer 0. If a task
-//! comes from an inner adapter, the adapter adds one to the task's layer and passes the task on to the next adapter
-//! outwards. The adapter of the outermost guest passes the task to the queue.
+//! An adapter does not know its guest's layer. If the adapter's own guest adds a task, the adapter passes the task on
+//! with layer 0. If the task comes from an inner adapter, this adapter adds one to the task's layer. Each adapter
+//! passes its tasks on to the adapter of the next outer guest. The adapter of the outermost guest passes the task to
+//! the queue.
 
 #![no_std]
 

@@ -1,9 +1,9 @@
-//! The adapter `queue`, which keeps the task queue of a composed component. This adapter gives the guests the
-//! interfaces `queue`, `context` and `stop-signal`, which Epilogue's host implements itself. This adapter gives the
-//! adapter `responder` the interface `drain`.
+//! The adapter `queue`, which keeps the task queue of a composed component. For the guests, this adapter implements the
+//! interfaces `queue`, `context` and `stop-signal`, because stock hosts do not have these interfaces. For the adapter
+//! `responder`, this adapter implements the interface `drain`.
 //!
-//! An instance serves one request at a time, so the adapter has one queue. The queue has the same rules as the native
-//! host's queue (`host/src/tasks/queue.rs`).
+//! An instance serves one request at a time, so the adapter has one queue. The queue follows the same rules as the
+//! queue of Epilogue's host (`host/src/tasks/queue.rs`).
 
 #![no_std]
 

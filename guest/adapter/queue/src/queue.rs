@@ -1,5 +1,5 @@
 //! The queue of one request's tasks. The responder takes tasks from the queue in the order in which the guest added
-//! them (S1, S5). The queue has limits (S11).
+//! them (S1, S5). The queue limits the number of tasks and the size of their arguments (S11).
 
 use alloc::borrow::ToOwned as _;
 use alloc::collections::VecDeque;
@@ -12,11 +12,11 @@ use crate::bindings::exports::epilogue::adapter::drain::{Limits, QueuedTask};
 use crate::bindings::exports::epilogue::background::queue::{EnqueueError, FailurePolicy, TaskId, TaskOptions};
 
 pub(crate) struct Queue {
-    /// The tasks that have not started. The number before each task is the layer: it says which guest added the task.
+    /// The tasks that have not started. The number before each task is the layer of the guest that added the task.
     waiting: VecDeque<(u32, QueuedTask)>,
     /// The layer of the guest that adds the next task. If only one guest uses the queue, the layer is always 0.
     pub(crate) adding: u32,
-    /// The layer of the task that the responder has taken last, which is the running task.
+    /// The layer of the running task, which is the task that the responder has taken from the queue last.
     pub(crate) current: u32,
     accepted: Accepted,
     closed: bool,

@@ -1,8 +1,8 @@
 //! The function `handle`, which this component exports and the host calls.
 //!
-//! This module has an export that is written by hand, because the responder must still run tasks after it has returned
-//! the response. An export that wit-bindgen generates ends when it returns the response. Only spawned work could
-//! continue, and spawning needs std, which the adapters do not have.
+//! This module does not use wit-bindgen's code for the export, because the responder must still run tasks after it has
+//! returned the response. A function that wit-bindgen exports ends when it returns the response. After the response,
+//! only spawned work can continue. To spawn work, wit-bindgen needs std, which the adapters do not have.
 
 #![expect(unsafe_code, reason = "the canonical ABI is raw handles")]
 
@@ -13,7 +13,7 @@ use wit_bindgen::rt::async_support::{TaskCancelOnDrop, callback, start_task};
 
 use crate::bindings::wasi::http::types::{Request, Response};
 
-/// A call of `handle` by the host, which still waits for the response.
+/// A running call of the function `handle`. The host has made this call, and still waits for the response.
 pub(crate) struct Caller {
     /// When the responder drops this value, the host learns that no response will come.
     unanswered: TaskCancelOnDrop,
@@ -24,7 +24,8 @@ impl Caller {
     pub(crate) fn respond(self, response: Response) {
         #[link(wasm_import_module = "[export]wasi:http/handler@0.3.0")]
         unsafe extern "C" {
-            /// Takes a `result<response, error-code>` in the form into which the canonical ABI flattens it.
+            /// Returns a `result<response, error-code>` to the host. The parameters are the plain values into which the
+            /// canonical ABI splits this type.
             #[link_name = "[task-return]handle"]
             fn task_return(
                 is_error: i32,

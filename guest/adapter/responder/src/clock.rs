@@ -1,4 +1,4 @@
-//! Deadlines and time limits, with the host's monotonic clock.
+//! Deadlines and time limits, measured with the host's monotonic clock.
 
 use core::future::poll_fn;
 use core::pin::pin;
@@ -28,7 +28,7 @@ impl Deadline {
 }
 
 /// Runs `work`. If `work` takes longer than `limit`, cancels `work` and returns `None`. The guest's instance stays
-/// alive. This function can cancel a guest only while the guest waits. It cannot stop a guest that computes.
+/// alive. This function can cancel the guest's work only while the guest waits, not while the guest computes.
 pub(crate) async fn within<T>(limit: Nanoseconds, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut expired = pin!(wait_for(limit));

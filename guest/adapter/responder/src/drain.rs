@@ -1,5 +1,5 @@
-//! The drain: runs a request's tasks one after the other after the response. The drain records exactly one final state
-//! for each task. The drain of Epilogue's host (`host/src/request/drain.rs`) has the same rules.
+//! The drain, which runs a request's tasks after the response, one at a time. The drain records exactly one final state
+//! for each task. The drain of Epilogue's host (`host/src/request/drain.rs`) follows the same rules.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -22,8 +22,8 @@ use crate::record::{TaskRecord, will_be_retried};
 use crate::settings::settings;
 
 impl Life {
-    /// Runs the request's tasks in the order of registration, until the queue is empty. If a running task adds tasks,
-    /// this function runs the added tasks, too.
+    /// Runs the request's tasks in the order in which the guest added them, until the queue is empty. If a running task
+    /// adds tasks, this function runs the added tasks, too.
     pub(crate) async fn drain(&mut self) {
         let mut failed = false;
         while let Some(task) = next().await {
@@ -65,8 +65,8 @@ impl Life {
         })
     }
 
-    /// Runs a task, and returns the record of the task's end. If an attempt fails and the task may have another
-    /// attempt, this function pauses and runs the task again.
+    /// Runs a task, and returns the record of how the task ended. If an attempt fails and the task has another attempt
+    /// and enough time left, this function pauses and runs the task again.
     async fn run(&mut self, task: &QueuedTask) -> TaskRecord {
         let start = now();
         let mut attempt = 0;
@@ -101,9 +101,9 @@ impl Life {
     }
 }
 
-/// Takes the next task from the queue. If the queue is empty, this function first gives the guest time to handle events
-/// that it waits for, for example that the client has left. The guest may add a task when it handles such an event. If
-/// this task is a closure, it must be in the queue before the teardown begins, because the teardown drops all closures
+/// Takes the next task from the queue. If the queue is empty, this function pauses briefly so that the guest can handle
+/// events, and then checks the queue once more. For example, the guest may add a task when the client leaves. If the
+/// added task is a closure, it must be in the queue before the teardown begins, because the teardown drops all closures
 /// that have not run.
 async fn next() -> Option<QueuedTask> {
     if let Some(task) = drain::next() {

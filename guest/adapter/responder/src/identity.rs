@@ -13,8 +13,9 @@ use crate::bindings::wasi::random::random::get_random_u64;
 pub(crate) struct Identity(pub(crate) RequestContext);
 
 impl Identity {
-    /// Creates the identity of a new request from its headers. The id is a UUID of version 7. No other request has the
-    /// same id, and the ids of later requests sort after the ids of earlier requests.
+    /// Creates the identity of a new request. The trace context comes from the request's `headers`. The id is a UUID of
+    /// version 7. No other request has the same id. The ids sort by the time at which the requests arrived, to the
+    /// millisecond.
     pub(crate) fn of(headers: &Headers) -> Self {
         let now = system_clock::now();
         let milliseconds = now.seconds.unsigned_abs() * 1_000 + u64::from(now.nanoseconds) / 1_000_000;

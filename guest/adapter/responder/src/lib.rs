@@ -1,5 +1,5 @@
-//! The adapter `responder`, which serves the requests of a composed component. The host calls the responder in place of
-//! the guest. The responder calls the guest in place of the host.
+//! The adapter `responder`, which answers the requests that arrive at a composed component. The host calls the
+//! responder instead of the guest, and the responder calls the guest.
 //!
 //! For each request, the host calls the responder's function `handle`. The responder calls the guest's handler, then
 //! sends the response, and then runs the tasks. Epilogue's own host goes through the same steps

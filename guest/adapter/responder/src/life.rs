@@ -1,4 +1,4 @@
-//! The life of one request: handle, send, drain, tear down.
+//! Takes one request through its steps: the handler, the response, the tasks and the teardown.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -29,12 +29,12 @@ pub(crate) struct Life {
     status: u16,
     pub(crate) tasks: u32,
     teardowns: u32,
-    /// When the responder drops this value, the request's queue closes, and the next request may begin. The responder
-    /// drops this value at the end of the request, also if the host cancels the request.
+    /// Marks the request as running. At the end of the request, or if the host cancels the request, the responder drops
+    /// this value. The drop closes the request's queue, and then the next request can begin.
     _door: Door,
 }
 
-/// The reason why the responder has no response of the guest to send.
+/// The reason why the guest has returned no response that the responder can send.
 pub(crate) enum HandlerError {
     Returned(ErrorCode),
     /// The guest returned a response with this status, which is from 100 to 199.
@@ -98,7 +98,7 @@ impl Life {
         Sending::text(status, text, self.head)
     }
 
-    /// Sends the response. Waits until the host has taken the last byte of the response, or until the host takes no
+    /// Sends the response's body. Returns when the host has taken the last byte of the body, or when the host takes no
     /// more bytes because the client has left (S2).
     pub(crate) async fn send(&mut self, sending: Sending) {
         let outcome = sending.finish().await;
@@ -126,7 +126,8 @@ impl Life {
         }
     }
 
-    /// Returns true if the request has ended. If no task is waiting, closes the queue and returns true.
+    /// If no task is waiting, closes the queue and returns true: the request has ended. If a task is waiting, returns
+    /// false.
     pub(crate) fn is_over(&self) -> bool {
         drain::close_if_empty()
     }
@@ -150,8 +151,8 @@ impl Life {
         record::log(Level::Debug, "epilogue::request", "the request has ended", &fields, error).await;
     }
 
-    /// Returns the time that is still left for all tasks of the request together, in nanoseconds. The time (setting
-    /// `drain-timeout`) starts with the first call of this function.
+    /// Returns the time that is still left for all tasks of the request together, in nanoseconds. The first call of
+    /// this function starts the time limit of the setting `drain-timeout`.
     pub(crate) fn budget(&mut self) -> Nanoseconds {
         self.deadline.get_or_insert_with(|| Deadline::after(settings().drain_timeout)).left()
     }

@@ -1,4 +1,4 @@
-//! Logs how each task ended, as lines on stderr. The lines have the same words as the log of Epilogue's host (S3).
+//! Logs how each task ended: one line on stderr for each task, with the same words as the log of Epilogue's host (S3).
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -54,8 +54,8 @@ impl Level {
 /// The stream to stderr, which stays open between two lines.
 static STDERR: Shared<Option<StreamWriter<u8>>> = Shared::new(None);
 
-/// Writes a line to stderr, with a single write, because the guest may write to stderr at the same time. `message` must
-/// be a text of the adapter. If the guest chose a text, pass the text as a field.
+/// Writes a line to stderr in a single write, so that output which the guest writes at the same time does not split the
+/// line. `message` must be a fixed text of the adapter. If a text comes from the guest, pass the text as a field.
 pub(crate) async fn log(
     level: Level,
     target: &str,
@@ -112,7 +112,7 @@ pub(crate) async fn will_be_retried(
     log(Level::Info, "epilogue::task", words::WILL_BE_RETRIED, &fields, error).await;
 }
 
-/// The record of one task's end.
+/// The record of how one task ended.
 pub(crate) struct TaskRecord {
     pub(crate) state: TaskState,
     /// The number of the task's last attempt. The number is 0 if the task never started.
@@ -122,7 +122,7 @@ pub(crate) struct TaskRecord {
 }
 
 impl TaskRecord {
-    /// Logs the task's end.
+    /// Logs how the task ended.
     pub(crate) async fn emit(&self, request: &Identity, task: &QueuedTask) {
         let fields = [
             ("request", quoted(request.id())),

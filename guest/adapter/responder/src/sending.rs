@@ -1,6 +1,6 @@
 //! Sends the response (S2, S8).
 //!
-//! The adapter must know when the host has sent the response, but a stock host does not say so. The future that
+//! The adapter must know when the host has sent the response, but stock hosts do not tell the adapter. The future that
 //! `Response.new` returns resolves long before the end of the response. For this reason the adapter copies the body
 //! through a stream of its own. The last write to this stream ends when the host has taken the last byte. If the host
 //! does not take all bytes of a write, the client has left.
@@ -24,7 +24,7 @@ const CHUNK: usize = 64 * 1024;
 
 type TrailersResult = Result<Option<Trailers>, ErrorCode>;
 
-/// A response whose headers the host has, and whose body the adapter still has to send.
+/// The part of a response that the adapter still has to send: the body and the trailers.
 pub(crate) struct Sending {
     source: Source,
     body: StreamWriter<u8>,
@@ -44,8 +44,9 @@ enum Source {
 }
 
 impl Sending {
-    /// Creates a copy of the guest's response. [`Sending::finish`] copies the body later. If HTTP allows no body for
-    /// the response's status, the copy's `content-length` does not announce a body.
+    /// Creates a response with the status and the headers of the guest's response. [`Sending::finish`] copies the body
+    /// later. If HTTP allows no body for this status, the header `content-length` of the new response does not announce
+    /// a body.
     pub(crate) fn copy(response: Response, head: bool) -> (Response, Self) {
         let (status, mut headers) = (response.get_status_code(), response.get_headers());
         if let 204 | 205 | 304 = status {
@@ -117,8 +118,8 @@ fn length(headers: &Fields) -> Option<u64> {
     core::str::from_utf8(values.first()?).ok()?.parse().ok()
 }
 
-/// Returns a text with the reason why a body ended early. If the body's length differs from its `content-length`, the
-/// text is the same as on Epilogue's host.
+/// Returns the error text for a body that ended with an error. If the body's length differs from its `content-length`,
+/// the text is the same as on Epilogue's host.
 fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     match (code, length) {
         (ErrorCode::HttpResponseBodySize(Some(written)), Some(length)) => words::wrong_length(*written, length),
@@ -126,9 +127,9 @@ fn describe(code: &ErrorCode, length: Option<u64>) -> String {
     }
 }
 
-/// Copies a body to its end, and returns the trailers. If the guest ends the body with an error, returns this error. If
-/// the body's length differs from `length`, returns an error. If the host does not take the rest of the body, returns
-/// `None`.
+/// Copies the guest's body to the host, and returns the trailers. If the guest ends the body with an error, returns
+/// this error. If the body's length differs from `length`, returns an error. If the host does not take the rest of the
+/// body, returns `None`.
 async fn copy(
     mut body: StreamReader<u8>,
     trailers: FutureReader<TrailersResult>,

@@ -60,7 +60,7 @@ struct Environment(Vec<(String, String)>);
 
 impl Environment {
     /// Reads the value of an environment variable. If the variable is missing or its value is not valid, returns
-    /// `default`. A component cannot refuse to start, so an error would have no use.
+    /// `default`. This function returns no error, because a component cannot refuse to start.
     fn get<T>(&self, name: &str, default: T, parse: impl Fn(&str) -> Option<T>) -> T {
         let value = self.0.iter().find(|(key, _)| key == name);
         value.and_then(|(_, value)| parse(value)).unwrap_or(default)

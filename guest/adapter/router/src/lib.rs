@@ -1,6 +1,6 @@
-//! The adapter `router` of a composed component with several guests. Each guest has its own router, which decides who
-//! runs a task. If the router's own guest added the task, the router calls this guest. Otherwise the router passes the
-//! task on to the inner guests.
+//! The adapter `router` of a composed component with several guests. Each guest has its own router, which decides which
+//! guest runs a task. If the router's own guest added the task, the router calls this guest. Otherwise the router
+//! passes the task on to the inner guests.
 
 #![no_std]
 

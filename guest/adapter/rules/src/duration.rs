@@ -90,7 +90,7 @@ fn part(text: &str) -> Result<(Duration, &str), NoDuration> {
     Ok((part, rest))
 }
 
-/// Multiplies `count` by `unit` and divides the product by `scale`. If `in_seconds`, the calculation uses whole
+/// Multiplies `count` by `unit` and divides the product by `scale`. If `in_seconds` is true, the calculation uses whole
 /// seconds. Otherwise, the calculation uses whole nanoseconds.
 fn scaled(count: u64, unit: u64, in_seconds: bool, scale: u64) -> Result<Duration, NoDuration> {
     let unit = if in_seconds { unit / SECOND } else { unit };
@@ -101,8 +101,8 @@ fn scaled(count: u64, unit: u64, in_seconds: bool, scale: u64) -> Result<Duratio
     }
 }
 
-/// Reads digits. Returns the number, then the power of ten with as many zeros as the number has digits, and then the
-/// rest of the text. If the power of ten does not fit 64 bits, the power is `None`.
+/// Reads the digits at the start of a text. Returns three values: the number, the power of ten with as many zeros as
+/// there are digits, and the rest of the text. If the power of ten does not fit 64 bits, the second value is `None`.
 fn number(text: &str) -> Result<(u64, Option<u64>, &str), NoDuration> {
     let (digits, rest) = split(text, |c| c.is_ascii_digit() || c.is_whitespace());
     let (mut number, mut scale) = (0_u64, Some(1_u64));

@@ -10,10 +10,10 @@ pub const MAX_NAME: usize = 1024;
 /// the host cuts the text.
 pub const MAX_ERROR: usize = 4096;
 
-/// The reason for refusing a durable task on a host without a task engine.
+/// The reason why a host without a task engine refuses a durable task.
 pub const NO_STORE: &str = "durable tasks need a store, and this host has none";
 
-/// If a task's name may not have `bytes` bytes, returns the reason. If the name may have this size, returns `None`.
+/// If `bytes` bytes are too many for a task's name, returns the reason for the refusal. Otherwise, returns `None`.
 pub fn refuses_name(bytes: usize) -> Option<&'static str> {
     if bytes > MAX_NAME { Some("a task's name may have at most 1024 bytes") } else { None }
 }
@@ -41,7 +41,7 @@ pub struct Limits {
     pub request_args: u64,
 }
 
-/// The tasks that one request has enqueued so far.
+/// Counts the tasks that one request has enqueued so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Accepted {
     /// The number of accepted tasks.
@@ -62,8 +62,8 @@ pub enum Exceeded {
 }
 
 impl Limits {
-    /// Counts one more task, whose arguments have `args` bytes, and returns `None`. If the task would exceed a limit,
-    /// does not count the task, and returns the limit.
+    /// Adds a task whose arguments have `args` bytes to the counters in `accepted`, and returns `None`. If the task
+    /// would exceed a limit, does not count the task, and returns the limit.
     pub fn accept(&self, accepted: &mut Accepted, args: usize) -> Option<Exceeded> {
         let args = args as u64;
         if accepted.tasks >= self.tasks {
@@ -81,7 +81,7 @@ impl Limits {
     }
 }
 
-/// Cuts the text of an error after [`MAX_ERROR`] bytes, and appends the number of bytes that this function has cut off.
+/// If an error's text is longer than [`MAX_ERROR`] bytes, cuts off the rest and appends the number of missing bytes.
 pub fn cut(mut text: String) -> String {
     let end = text.floor_char_boundary(MAX_ERROR);
     let missing = text.len() - end;

@@ -21,7 +21,7 @@ pub enum NoSize {
     TooLarge,
 }
 
-/// Reads `64KiB`, `1MiB`, `500MB` or `4096` as a number of bytes.
+/// Reads a size, such as `64KiB`, `500MB` or `4096`, and returns the number of bytes.
 pub fn parse(text: &str) -> Result<u64, NoSize> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = text[digits.len()..].trim();

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-/// The final state of a task. Every accepted task ends in exactly one final state (S3). If a durable task has failed
-/// for good and waits among the dead letters, the task has not ended, because an operator can still retry the task.
+/// The final state of a task. Every accepted task ends in exactly one final state (S3). A durable task that waits in
+/// the dead letter has not ended, because an operator can still retry the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
     /// The task ran and returned without an error.
@@ -11,16 +11,17 @@ pub enum TaskState {
     /// The task ran and returned an error, the guest had no task with this name, or the arguments did not fit the task.
     Failed,
     /// The task trapped, for example because it panicked. The trap ended the task's instance. A composed component
-    /// cannot record the state `trapped`.
+    /// cannot record the state `trapped`, because the trap also ends the adapters.
     Trapped,
     /// The host stopped the task at the task's deadline (S10).
     TimedOut,
-    /// The task did not run, because a task before it did not succeed and the policy is `stop` (S4).
+    /// The task did not run, because an earlier task of the request failed and the failure policy is `stop` (S4).
     Skipped,
     /// The task did not run, because its option `run-when` does not match the result of the handler (S6), or because
     /// the host could not store the durable task.
     Discarded,
-    /// The task did not run, because the guest cancelled it or because the client left (S7).
+    /// The task did not run, because the guest cancelled the task, or because the task has the option
+    /// `cancel-on-disconnect` and the client left (S7).
     Cancelled,
     /// The task did not run to its end, for one of these reasons: the host stopped (S13), the time for all tasks of the
     /// request was over (S10), or the task was a closure and its instance had died (S15).
@@ -30,7 +31,7 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    /// Returns the state's name in events, metrics and JSON.
+    /// Returns the name of the state that events, metrics and JSON show.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",

@@ -12,9 +12,9 @@ pub struct TraceContext {
     pub tracestate: Option<String>,
 }
 
-/// Returns the request's trace context, from the values of its headers `traceparent` and `tracestate`. If the request
-/// does not have exactly one valid `traceparent`, this function makes a new `traceparent` from the two halves of the
-/// request's id.
+/// Makes a request's trace context from the values of the request's headers `traceparent` and `tracestate`. If the
+/// request does not have exactly one valid `traceparent`, this function makes a new `traceparent` from the two halves
+/// of the request's id.
 pub fn context<'a>(
     parents: impl IntoIterator<Item = &'a [u8]>,
     states: impl IntoIterator<Item = &'a [u8]>,
@@ -67,7 +67,7 @@ fn new((high, low): (u64, u64)) -> String {
     traceparent
 }
 
-/// Appends the 16 hexadecimal digits of a number.
+/// Appends `number` to `text` as 16 hexadecimal digits.
 pub fn hex(text: &mut String, number: u64) {
     for place in (0..16).rev() {
         let digit = (number >> (place * 4)) as u8 & 0xf;
@@ -75,9 +75,9 @@ pub fn hex(text: &mut String, number: u64) {
     }
 }
 
-/// Checks the form `version-trace_id-parent_id-flags` (section 3.2.2 of the recommendation). All four parts are
-/// lower-case hexadecimal, and the two ids must not be all zeros. Later versions of the recommendation may append more
-/// parts.
+/// Returns true if the value has the form `version-trace_id-parent_id-flags` (section 3.2.2 of the recommendation). All
+/// four parts are lower-case hexadecimal, and the two ids must not be all zeros. Later versions of the recommendation
+/// may append more parts.
 fn is_valid(traceparent: &str) -> bool {
     let mut fields = traceparent.split('-');
     let mut field = |length: usize| {

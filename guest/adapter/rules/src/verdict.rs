@@ -29,7 +29,8 @@ pub struct Task {
     /// True if the task is durable. When the host stores a durable task, the host removes the task from the queue. If a
     /// durable task is still in the queue, the host has not stored the task.
     pub durable: bool,
-    /// True if the task can run only in one instance, such as a closure, and this instance has died.
+    /// True if the task can run only in one instance, and this instance has died. For example, a closure can run only
+    /// in one instance.
     pub orphaned: bool,
 }
 
@@ -38,8 +39,9 @@ pub struct Task {
 pub struct Situation<'a> {
     /// True if the handler returned no response.
     pub handler_failed: bool,
-    /// If the host could not store the request's durable tasks, the reason. In this case, the host did not send the
-    /// handler's response. If the host stored the tasks, or if the request had no durable tasks, the value is `None`.
+    /// The reason why the host could not store the request's durable tasks. If there is a reason, the host did not send
+    /// the handler's response. If the host stored the tasks, or if the request had no durable tasks, the value is
+    /// `None`.
     pub not_stored: Option<&'a str>,
     /// True if the client left before the response was complete.
     pub client_gone: bool,
@@ -49,7 +51,7 @@ pub struct Situation<'a> {
     pub stop_on_failure: bool,
     /// True if the host has stopped.
     pub stopped: bool,
-    /// True if the time for all tasks of the request is over.
+    /// True if the time limit for all tasks of the request together is over.
     pub late: bool,
 }
 

@@ -1,4 +1,5 @@
-//! The texts that the host and the adapters use for the same events, in their records and logs.
+//! The texts that the host and the adapters write into their records and logs. Both use the same text for the same
+//! event.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,19 +7,19 @@ use core::time::Duration;
 
 use crate::duration::Shown;
 
-/// The message of the event that an attempt has failed and the host will try the task again.
+/// The message of the event for a failed attempt, if the host will try the task again.
 pub const WILL_BE_RETRIED: &str = "will be retried";
-/// The message of the event that a handler returned no response.
+/// The message of the event for a handler that returned no response.
 pub const REQUEST_FAILED: &str = "the request failed";
-/// The message of the event that a response ended early because of the guest or the host.
+/// The message of the event for a response that ended early because of the guest or the host.
 pub const RESPONSE_FAILED: &str = "the response failed";
-/// The message of the event that a teardown returned an error.
+/// The message of the event for a teardown that returned an error.
 pub const TEARDOWN_FAILED: &str = "the teardown failed";
-/// The message of the event that the host stopped a teardown before it ended.
+/// The message of the event for a teardown that the host stopped early.
 pub const TEARDOWN_CUT_SHORT: &str = "the teardown was cut short";
-/// The first words of the error message if the host stopped the handler.
+/// The first words of the error message for a handler that the host stopped.
 pub const HANDLER_CUT_SHORT: &str = "the handler was cut short";
-/// The first words of the error message if the handler returned an error.
+/// The first words of the error message for a handler that returned an error.
 pub const HANDLER_RETURNED: &str = "the handler returned the error";
 
 /// Returns the error message for a call that was still running at the call's deadline. `limit` is the time from the

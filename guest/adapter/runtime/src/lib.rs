@@ -1,5 +1,5 @@
 //! The parts of std that the adapters need: an allocator, a panic handler, and a cell for state. The adapters do not
-//! use std itself, because each adapter would be several times as large.
+//! use std itself, because std would make each adapter several times as large.
 
 #![no_std]
 #![expect(
@@ -21,7 +21,8 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// Allocates memory for the canonical ABI. On this target std defines this function, but the adapters have no std.
+/// Allocates memory for the canonical ABI. In other programs for this target, std defines this function. The adapters
+/// have no std.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8 {
     if size == 0 {
@@ -54,7 +55,7 @@ impl<T> Shared<T> {
         Self(RefCell::new(value))
     }
 
-    /// Calls `f` with the cell's value. `f` must not call `with` on the same cell again, because this call would panic.
+    /// Calls `f` with the cell's value. `f` must not call `with` on the same cell, because the inner call would panic.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.0.borrow_mut())
     }

@@ -1,4 +1,4 @@
-//! Goes through a value in the same way as serde does when it writes the value. Finds parts of the value that JSON
+//! Walks over all parts of a value, as serde does when it writes the value. The walk finds parts of the value that JSON
 //! cannot express, and parts that may change when serde reads the value back.
 
 use std::fmt::{self, Display};
@@ -20,9 +20,9 @@ const ROUNDED_TWICE: u32 = 0x15ae_43fd;
 /// The state of the walk over a value's parts, and what the walk has found.
 pub(crate) struct Look {
     depth: u32,
-    /// True if the next part of the walk is within `Some`.
+    /// True if the next part of the value is directly within `Some`.
     in_some: bool,
-    /// True if the next part of the walk is a map's key.
+    /// True if the next part of the value is a map's key.
     is_key: bool,
     /// True if the whole value may change when serde reads the value back.
     doubtful: bool,
@@ -43,7 +43,7 @@ impl Look {
     /// - an empty value in `Some`, which is read as `None`;
     /// - a field that `skip_serializing_if` has left out: `Deserialize` may require the field;
     /// - a number of 128 bits, a map's key that is not a string, or the `f32` 7.038531e-26: serde may fail to read them
-    ///   within `flatten`, within an untagged enum, or within an enum that has its tag inside;
+    ///   within `flatten`, within an untagged enum, or within an internally tagged enum;
     /// - a struct with `flatten`, which serde writes as a map without a length.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.doubtful
@@ -90,7 +90,7 @@ impl Look {
         self.add(b'0', &[]);
     }
 
-    /// Enters `count` nested lists or objects.
+    /// Enters `levels` nested lists or objects.
     fn enter(&mut self, levels: u32) -> Result<Within<'_>, Refused> {
         self.depth += levels;
         if self.depth > MAX_DEPTH {

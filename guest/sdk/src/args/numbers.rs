@@ -1,9 +1,9 @@
 //! Reads numbers that serde_json keeps as text, because a crate of the guest has enabled serde_json's feature
 //! `arbitrary_precision`.
 //!
-//! With `arbitrary_precision`, serde_json passes a float to a reader that accepts any type as a map with one secret
-//! key. serde's own buffer accepts any type, and takes this map for a normal map. For this reason, `flatten`,
-//! `untagged` and `tag`, which use the buffer, fail to read floats (serde-rs/json#505).
+//! With `arbitrary_precision`, if a reader accepts any type, serde_json passes each float to this reader as a map with
+//! one secret key. serde's own buffer accepts any type, and takes this map for a normal map. For this reason,
+//! `flatten`, `untagged` and `tag`, which use the buffer, fail to read floats (serde-rs/json#505).
 //!
 //! [`Plain`] wraps serde_json's reader and all nested readers, and turns serde_json's maps for numbers back into
 //! floats. If a number does not fit a float, such as a number of 30 digits, [`Plain`] does not change the number.
@@ -162,8 +162,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Plain<V> {
 }
 
 /// Reads a float from its text. If the text has more digits than a float can keep, returns `None`. To find this out,
-/// the function writes the float as text and compares the two texts. The function writes the number both as `f64` and
-/// as `f32`, because serde_json writes some numbers with an exponent only as `f32`.
+/// this function writes the float as text again and compares both texts. This function tries `f64` and `f32`, because
+/// serde_json writes some numbers with an exponent only as `f32`.
 fn float(text: &str) -> Option<f64> {
     let (float, single): (f64, f32) = (text.parse().ok()?, text.parse().ok()?);
     let is_text = |written: serde_json::Result<String>| written.is_ok_and(|written| written == text);

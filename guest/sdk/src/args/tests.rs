@@ -254,8 +254,8 @@ fn nesting_is_refused_where_it_cannot_be_read() {
     assert_eq!(refused((deep(64),), false), "they are nested more than 127 deep");
 }
 
-/// Reads a field that may be missing, in the way that code often uses for an `Option` within an `Option`. Such a field
-/// arrives unchanged.
+/// Reads a field that has an `Option` within an `Option` and may be missing. Many applications read such fields in this
+/// way. The field arrives unchanged.
 fn given<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<u8>>, D::Error> {
     Deserialize::deserialize(reader).map(Some)
 }

@@ -74,8 +74,8 @@ fn text() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 50_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Earlier versions of the host read durations with humantime. This host must read each text as the same duration,
-    /// or refuse the text for the same reason.
+    /// Earlier versions of the host read durations with humantime. This version must read each text as the same
+    /// duration, or refuse the text for the same reason.
     #[test]
     fn texts_are_read_as_humantime_reads_them(text in text()) {
         prop_assert_eq!(parse(&text), humantime(&text), "{:?}", text);

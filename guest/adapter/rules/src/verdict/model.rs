@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use super::*;
 
-/// Returns all pairs of a task and a situation, which are some thousand pairs.
+/// Returns every possible task in every possible situation: 6,144 pairs.
 fn all() -> Vec<(Task, Situation<'static>)> {
     let mut all = Vec::new();
     for bits in 0..1_u32 << 11 {
