@@ -39,7 +39,7 @@ fn shrink_pages(from: &Path) -> cargo::Result<()> {
     Ok(())
 }
 
-/// Removes each line that has only a comment, and the space in front of each other line.
+/// Removes all lines that contain only a comment, and the indentation of the other lines.
 fn without_comments(source: &str) -> String {
     let mut kept = String::new();
     let mut is_comment = false;
@@ -54,8 +54,8 @@ fn without_comments(source: &str) -> String {
     kept
 }
 
-/// Removes the names of a component's parts, which only debuggers read. The names of its parts are a twentieth of an
-/// adapter's size. The linker strips the names in a module, but not the names in a component.
+/// Removes the names of a component's parts, which only debuggers read. In an adapter, the names take a twentieth of
+/// the size. The linker strips the names in a module, but not the names in a component.
 ///
 /// After its first eight bytes, a component is a list of sections. Each section has a kind, a size in LEB128, and its
 /// contents. A section of kind 0 begins with its name. Returns `None` if the bytes are not a list of sections.

@@ -10,7 +10,7 @@ use std::fs;
 use anyhow::{Context as _, Result, bail, ensure};
 use epilogue::testing::TestHost;
 
-/// The largest allowed median of a function's duration, in microseconds.
+/// The largest allowed median of the times that calls of one function take, in microseconds.
 const MOST: u64 = 1_000;
 
 fn main() -> Result<()> {

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! To run tests with a task engine, set the environment variable `EPILOGUE_TEST_ENGINE`, for example to
-//! `sqlite:/tmp/tasks-{}.db`. Each host replaces `{}` with its own number. With a task engine, the hosts of the tests
-//! work as follows:
+//! `sqlite:/tmp/tasks-{}.db`. Each host replaces `{}` with its own number, so that each host has its own tasks. With a
+//! task engine, the hosts of the tests work as follows:
 //!
 //! - All tasks that the host can store are durable, and the host itself runs these tasks as a worker.
 //! - A request's record is complete when the request's tasks have ended. The record sorts the tasks by their numbers.
@@ -66,7 +66,7 @@ pub use crate::tasks::record::{RequestRecord, StoredTask, TaskRecord, TaskState}
 
 /// The longest time that a test waits for a response or for a record.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The number of bytes that a host keeps of the guests' stdout. For stderr, the host keeps the same number.
+/// The largest number of bytes that a host keeps of the guests' stdout. The same limit applies to stderr.
 const MAX_OUTPUT: usize = 16 << 20;
 
 /// The environment variable that names a task engine for the tasks of all tests.
@@ -100,7 +100,7 @@ enum Source {
 }
 
 impl TestHost {
-    /// Starts a host with the default settings. The host serves one component on all paths.
+    /// Starts a host that serves one component on all paths, with the default settings.
     pub fn start(component: impl AsRef<Path>) -> Self {
         Self::component(component).start()
     }
@@ -393,7 +393,8 @@ impl<'host> Exchange<'host> {
         std::str::from_utf8(self.response().body()).expect("the body should be text")
     }
 
-    /// Waits for the end of the request's tasks and teardown, and returns the request's record. Call this only once.
+    /// Waits for the end of the request's tasks and teardown, and returns the request's record. Call this function only
+    /// once.
     pub fn drained(&self) -> RequestRecord {
         self.host.record(&self.trace_id)
     }

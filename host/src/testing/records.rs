@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::tasks::record::RequestRecord;
 
-/// Keeps records in the order of their arrival, until a test takes them. Several threads can wait for records at the
-/// same time.
+/// Keeps records until a test takes them, in the order in which the requests ended. Several threads can wait for
+/// records at the same time.
 pub(super) struct Records(Arc<(Mutex<Kept>, Condvar)>);
 
 #[derive(Default)]
@@ -35,8 +35,8 @@ impl Records {
         records
     }
 
-    /// Takes the first record for which `wanted` returns true. If there is no such record yet, waits until it arrives.
-    /// Returns `None` if the record does not arrive within `patience`, or if no more records will arrive.
+    /// Takes the first record for which `wanted` returns true. If there is no such record yet, waits for the record.
+    /// Returns `None` if no such record arrives within `patience`, or if no more records will arrive.
     pub(super) fn take(&self, patience: Duration, wanted: impl Fn(&RequestRecord) -> bool) -> Option<RequestRecord> {
         let (kept, changed) = &*self.0;
         let looks = |kept: &mut Kept| !kept.ended && !kept.waiting.iter().any(&wanted);

@@ -15,9 +15,9 @@ pub(crate) struct Activity {
     /// The time at which a request of the connection last ended. Before the end of the first request, the value is the
     /// time at which the connection began.
     since: Cell<Instant>,
-    /// True if the client has given up a request of this connection before the request's response, at least once.
+    /// True if the client has given up at least one request on this connection before the host sent the response.
     left: Cell<bool>,
-    /// The counts of the client's address. All connections of the address share these counts.
+    /// Counts the connections and requests of the client's address. All connections from the address share this value.
     pub(crate) address: Arc<Address>,
 }
 
@@ -33,7 +33,7 @@ impl AtWork {
 }
 
 impl Activity {
-    /// Makes the value for a new connection. `address` has the counts of the client's address.
+    /// Makes the value for a new connection. `address` counts the connections and requests of the client's address.
     pub(crate) fn new(address: Arc<Address>) -> Rc<Self> {
         Rc::new(Self { at_work: Cell::new(0), since: Cell::new(Instant::now()), left: Cell::new(false), address })
     }
@@ -55,13 +55,13 @@ impl Activity {
     }
 
     /// Reports whether the connection has more than `max` running requests, after the client has given up some
-    /// requests. If a client gives up no requests, the result is false, because HTTP itself then limits the number of
-    /// requests. A request whose response was sent a moment ago may still count as running.
+    /// requests. If the client has given up no requests, the result is always false, because HTTP itself limits the
+    /// number of requests in this case. A request whose response was sent a moment ago may still count as running.
     pub(crate) fn is_over(&self, max: usize) -> bool {
         self.left.get() && self.at_work.get() > max
     }
 
-    /// Starts the connection's idle time again from zero.
+    /// Resets the connection's idle time to zero.
     pub(crate) fn restart(&self) {
         self.since.set(Instant::now());
     }

@@ -19,7 +19,7 @@ use crate::wire::sent::Unflushed;
 /// state.
 ///
 /// A guest may keep the body ([`IncomingBody`]) after the body's request has ended. The body has only a weak reference
-/// to this state, so that the ended request no longer counts as stalled.
+/// to this state. So the host drops the state at the end of the request, and the request no longer counts as stalled.
 #[derive(Clone, Default)]
 pub(crate) struct Upload(Option<Arc<Observed>>);
 
@@ -31,8 +31,8 @@ struct Observed {
 
 #[derive(Default)]
 struct Shared {
-    /// The latest time until which the guest waits for more of the body. The value is `None` while the guest does not
-    /// wait.
+    /// The time at which the guest stops waiting for more of the body, at the latest. The value is `None` while the
+    /// guest does not wait.
     until: Option<Instant>,
     /// Counts the request as stalled for its client address. The value is `None` while the request is not stalled.
     stalled: Option<Stalled>,
@@ -51,8 +51,8 @@ pub(crate) enum BadUpload {
 }
 
 impl BadUpload {
-    /// Returns the status of the response to a request with such a body. If the client has left, nobody gets this
-    /// response.
+    /// Returns the status of the response to a request whose body failed for this reason. If the client has left,
+    /// nobody gets this response.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -73,8 +73,7 @@ impl std::fmt::Display for BadUpload {
 }
 
 impl Upload {
-    /// Makes the state of a request's body. The client that sends the body has the connection `connection` and the
-    /// address `address`.
+    /// Makes the state of a request's body. The client sends the body over `connection`, from `address`.
     pub(crate) fn of(body: &impl Body, connection: &Unflushed, address: &Arc<Address>) -> Self {
         if body.is_end_stream() {
             connection.read_whole();
@@ -118,7 +117,7 @@ pub(crate) struct IncomingBody<B> {
     inner: B,
     max_size: Option<u64>,
     size: u64,
-    /// The longest time that the guest waits for the next part of the body.
+    /// The longest time that the guest may wait for the next part of the body.
     patience: Duration,
     /// The guest's current wait for the body. The value is `None` while the guest does not wait.
     waiting: Option<Waiting>,
@@ -153,8 +152,8 @@ impl<B: Body> IncomingBody<B> {
         }
     }
 
-    /// Becomes ready when the guest has waited for the longest allowed time. Before that, when the guest has waited for
-    /// [`STALLED_AFTER`], this function counts the request as stalled.
+    /// Becomes ready when the guest has waited for the longest allowed time. When the guest has waited for
+    /// [`STALLED_AFTER`], which is usually shorter, this function counts the request as stalled.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.waiting.get_or_insert_with(|| {
             let end = sleep(self.patience).deadline();

@@ -66,8 +66,8 @@ pub(crate) struct Reply {
 
 impl Reply {
     /// Makes the value that sends the response to `request`, and the future from which hyper gets the response.
-    /// `timeline` is set if a reader wants the request's timeline. `sender` can abort the tokio task that sends the
-    /// response.
+    /// `timeline` must be set if a reader wants the request's timeline. `sender` can abort the tokio task that sends
+    /// the response.
     pub(crate) fn new(
         shared: ConnectionShared,
         sender: AbortHandle,
@@ -105,7 +105,7 @@ impl Reply {
         self.upload.failure()
     }
 
-    /// Returns the counts of the client's address.
+    /// Returns the value that counts the connections and requests of the client's address.
     pub(crate) fn address(&self) -> &Arc<Address> {
         &self.patience.at_work.activity().address
     }
@@ -116,7 +116,7 @@ impl Reply {
         self.patience.at_work.activity().is_over(max)
     }
 
-    /// Waits until the client has left.
+    /// Waits until the client has closed the connection or has reset the request's stream.
     pub(crate) async fn left(&mut self) {
         // While a guest does not read a request's body, hyper reads nothing from an HTTP/1 connection, so hyper does
         // not see the connection's end. Therefore, the host checks the connection at intervals. If the handler returns
@@ -169,8 +169,8 @@ fn clients_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     (!id.is_empty() && id.len() <= MAX_ID && id.as_bytes().iter().all(u8::is_ascii_graphic)).then_some(id)
 }
 
-/// The future from which hyper gets the response. If the client leaves or resets the stream first, hyper drops the
-/// future.
+/// The future from which hyper gets the response. If the client leaves or resets the stream before the host has a
+/// response, hyper drops the future.
 pub(crate) struct Awaited {
     receiver: oneshot::Receiver<Response<TrackedBody>>,
     answered: bool,

@@ -2,7 +2,7 @@
 //!
 //! Tasks may start when the operating system has taken the response's last byte. hyper buffers the response, and does
 //! not report when the operating system has taken the last byte. If hyper knows the body's length, hyper does not even
-//! poll the body to its end. Three observers together find the moment, for HTTP/1 and HTTP/2:
+//! poll the body to its end. Three observers together find this moment, for HTTP/1 and HTTP/2:
 //!
 //! - [`TrackedBody`] sees the end of the body. [`TrackedBody`] adds an empty frame at the end, so that in HTTP/2 a
 //!   tracked buffer carries the flag `END_STREAM`.
@@ -89,7 +89,7 @@ impl Delivery {
         }
     }
 
-    /// Returns the data for the end of the response. After the response has ended, the returned value is `None`.
+    /// Locks the data that the host needs when the response ends. After the response has ended, these data are `None`.
     fn end(&self) -> MutexGuard<'_, Option<End>> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,10 +108,10 @@ impl Delivery {
         self.flushes.store(self.connection.flushes(), Relaxed);
     }
 
-    /// Reports whether the guest is the one that must act next. The guest must write more if the operating system has
-    /// taken everything that the guest has written. If the response has ended, the guest must return. hyper may keep
-    /// copies of a buffer's bytes until the next flush. Therefore, the result is true only if hyper has flushed the
-    /// connection since the guest wrote its newest piece.
+    /// Reports whether the host is waiting for the guest, and not for the client. The host waits for the guest to write
+    /// more if the operating system has taken everything that the guest has written. If the response has ended, the
+    /// host waits for the guest to return. hyper may keep copies of a buffer's bytes until the next flush. Therefore,
+    /// the result is true only if hyper has flushed the connection since the guest wrote its newest piece.
     fn is_up_to_the_guest(&self) -> bool {
         if self.end().is_none() {
             return true;
@@ -173,8 +173,8 @@ impl Sent {
         self.delivery.bytes.load(Relaxed)
     }
 
-    /// Passes in the count of the request as running. As soon as the response has ended, `place` counts the request as
-    /// draining.
+    /// Stores `place`, which counts the request as running. As soon as the response has ended, `place` counts the
+    /// request as draining instead.
     pub(crate) fn free(&self, place: Arc<Place>) {
         match &mut *self.delivery.end() {
             Some(end) => end.place = Some(place),
@@ -265,8 +265,8 @@ pub(crate) struct TrackedBody {
 }
 
 impl TrackedBody {
-    /// Polls the guest's body, and skips empty pieces. Otherwise, hyper would queue an HTTP/2 frame for each empty
-    /// piece without a limit, and a guest could fill the host's memory (GHSA-f8mm-ggr3-89wh).
+    /// Polls the guest's body, and skips empty pieces. If this function passed on empty pieces, hyper would queue an
+    /// HTTP/2 frame for each piece without a limit, and a guest could fill the host's memory (GHSA-f8mm-ggr3-89wh).
     fn poll_guest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(body) = &mut self.inner else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
@@ -282,7 +282,7 @@ impl TrackedBody {
         Frame::data(TrackedBuf::new(bytes, &self.delivery))
     }
 
-    /// Ends the body with an error, but only at the next poll. If the body ended with the error at once, hyper would
+    /// Ends the body with an error, but only at the next poll. If the body returned the error in this poll, hyper would
     /// drop the data that it has not sent yet.
     fn fail(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<TrackedBuf>, Error>>> {
         let reason = match (&error, self.announced) {

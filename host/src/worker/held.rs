@@ -1,4 +1,4 @@
-//! Holds the lease of a batch that this process runs, and calls the task engine about the batch.
+//! Holds the lease of a batch that this process runs, and tells the task engine what happens to the batch.
 
 use std::cell::Cell;
 use std::fmt;
@@ -80,13 +80,13 @@ enum Call {
 }
 
 impl Held {
-    /// Holds `lease`. The worker called the task engine for this lease at the time `asked`.
+    /// Makes the value that holds `lease`. `asked` is the time at which the worker asked the task engine for a lease.
     pub(super) fn new(task_store: TaskStore, lease: Lease, asked: Moment, failures: Arc<Failures>) -> Self {
         Self { task_store, lease: Arc::new(Mutex::new(lease)), confirmed: asked.into(), failures }
     }
 
-    /// Extends the lease at regular intervals until the lease is lost. Returns the error of the call that failed for
-    /// good.
+    /// Extends the lease at regular intervals until the lease is lost. Returns the error of the last attempt to extend
+    /// the lease.
     pub(super) async fn keep(&self) -> Error {
         let mut asked = self.confirmed.get();
         loop {
@@ -129,7 +129,7 @@ impl Held {
         }
     }
 
-    /// Removes the batch with this id from the task engine. This batch is not the leased batch.
+    /// Removes another batch, which is not the leased batch, from the task engine. `id` is the id of the other batch.
     pub(super) async fn remove(&self, id: String) -> engines::Result<()> {
         self.task_store.call(|task_engine| async move { task_engine.remove(&id).await }).await.map(drop)
     }
@@ -158,7 +158,7 @@ impl Held {
     }
 
     /// Gives the batch back to the task engine before the batch's next task has started. Any worker may lease the batch
-    /// at once.
+    /// immediately.
     pub(super) async fn release(&self) -> engines::Result<()> {
         self.insist(Call::Release).await
     }
@@ -175,7 +175,7 @@ impl Held {
         self.insist(Call::EnqueueDead(task, why.to_owned())).await
     }
 
-    /// Repeats a call until the task engine has confirmed the call, or until the lease has ended.
+    /// Repeats a call until the task engine has confirmed or refused the call.
     async fn insist(&self, call: Call) -> engines::Result<()> {
         loop {
             match self.call(call.clone()).await {
@@ -214,8 +214,9 @@ impl Held {
     }
 }
 
-/// Reports whether the worker repeats a call after this error. The worker also repeats a call after a configuration
-/// error, because an operator may correct the configuration, for example change a password back.
+/// Reports whether the worker repeats a call after this error. The worker repeats a call if the task engine is not
+/// available. The worker also repeats a call after a configuration error, because an operator may correct the
+/// configuration, for example the password.
 fn is_passing(error: &Error) -> bool {
     matches!(error, Error::Unavailable(_) | Error::Config(_))
 }

@@ -1,5 +1,5 @@
-//! Runs a leased batch. The worker makes an attempt of each task, tells the task engine that the task has ended, and
-//! runs the teardown at the end.
+//! Runs a leased batch. The worker runs one task after the other, and tells the task engine each time that a task has
+//! ended. After the last task, the worker runs the teardown.
 //!
 //! The process may be killed between any two lines of this file. For this reason, the task engine stores which tasks
 //! must still run, and how many attempts each task has had. The worker logs the end of a task right after the task
@@ -26,8 +26,8 @@ use crate::tasks::scope::Scope;
 use crate::tasks::store::to_response_outcome;
 use crate::telemetry::otlp::trace::Trace;
 
-/// Runs a leased batch until all tasks of the batch have ended, until a task must wait for its next attempt, or until
-/// the lease is lost.
+/// Runs a leased batch. Returns if all tasks of the batch have ended, if a task must wait for its next attempt, if the
+/// host stops, or if the lease is lost.
 pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: Observer) {
     let work = async {
         match LeasedBatch::begin(&held, &batch, pools, observer).await {
@@ -65,7 +65,8 @@ struct LeasedBatch<'a> {
 
 /// The reason why this process cannot begin a batch.
 enum NotBegun {
-    /// The host cannot hold another instance now, or the host is stopping. No attempt counts for the batch's next task.
+    /// The host cannot hold another instance now, or the host is stopping. This does not count as an attempt of the
+    /// batch's next task.
     NoRoom,
     /// The application has no such component or task, or the host cannot start the component. This counts as a failed
     /// attempt of the batch's next task.
@@ -76,13 +77,13 @@ enum NotBegun {
 enum End {
     /// All tasks of the batch have ended.
     Done,
-    /// The next task has not started, because the host is stopping or the time for the batch is used up. A worker may
-    /// run the task later, with the full time again.
+    /// The next task has not started, because the host is stopping or the time limit for the batch has been reached. A
+    /// worker may lease the batch later. The rest of the batch then gets the full time limit.
     Interrupted,
     /// An attempt of the next task has failed. `failed` is the record of the attempt. After `pause`, a worker retries
     /// the task.
     Again { task: Box<Task>, failed: TaskRecord, pause: Duration },
-    /// The host is stopping and has interrupted the next task. Another worker may run the task at once.
+    /// The host is stopping and has interrupted the next task. Another worker may run the task immediately.
     CutShort,
     /// The next task has failed for good. The value is the task's record.
     Failed(TaskRecord),
@@ -207,8 +208,8 @@ impl<'a> LeasedBatch<'a> {
     }
 }
 
-/// Handles a batch that this application cannot run. For the batch's next task, this counts as a failed attempt, so any
-/// worker may retry the task later.
+/// Handles a batch that this application cannot run. This counts as a failed attempt of the batch's next task. If this
+/// task has attempts left, any worker may retry the task later. Otherwise, the batch goes to the dead letter.
 async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     let Some(Next { task, attempt, .. }) = held.next().await else { return held.ack().await };
     if attempt < task.max_attempts {
@@ -280,8 +281,8 @@ fn to_task(stored: &engines::Task, layer: usize) -> Task {
     }
 }
 
-/// Returns the backoff of a stored task. Older versions of the host stored batches without a backoff. For these
-/// batches, returns the default.
+/// Returns the backoff of a stored task. Older versions of the host stored batches without a backoff. For the tasks of
+/// these batches, returns the default backoff.
 fn to_backoff(stored: &engines::Task) -> Backoff {
     stored.backoff.map_or(Backoff::DURABLE, |engines::Backoff { first, max }| Backoff { first, max })
 }

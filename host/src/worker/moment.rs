@@ -1,5 +1,5 @@
-//! A clock that goes on while the machine is suspended. tokio's clock stands still during a suspension, but a task
-//! engine on another machine still ends leases.
+//! A clock that goes on while the machine is suspended. Workers need this clock because leases in a task engine on
+//! another machine also end during a suspension. tokio's clock would stand still.
 
 use std::time::Duration;
 

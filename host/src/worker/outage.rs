@@ -39,7 +39,7 @@ impl Outage {
         }
     }
 
-    /// Records that a call to the task engine has succeeded. If an earlier call had failed, returns the text that the
+    /// Records that a call to the task engine has succeeded. If the previous call had failed, returns the text that the
     /// caller must log.
     pub(super) fn is_over(&self) -> Option<String> {
         let since = self.since().take()?;

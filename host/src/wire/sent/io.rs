@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Unflushed;
 
-/// A connection. At each flush, the host sets the outcome of the responses whose last byte the flush has sent.
+/// Wraps a connection. At each flush, the wrapper sets the outcome of each response whose last byte the flush has sent.
 pub(crate) struct TrackedIo<T> {
     io: Rc<RefCell<T>>,
     unflushed: Unflushed,

@@ -10,9 +10,9 @@ use super::Sent;
 use super::standstill::{standstill, step};
 
 impl Sent {
-    /// Waits until the client has waited for more of the body for the time `limit`. While the guest waits for the
-    /// client, the time does not count. After a part of the limit, calls `tell` with the deadline. If the guest then
-    /// writes something, calls `tell` with `None`.
+    /// Returns when the client has waited for more of the body for the time `limit`. The time in which the guest waits
+    /// for the client does not count. After a part of the limit, calls `tell` with the deadline. If the guest writes
+    /// something after this call, calls `tell` with `None`.
     pub(crate) fn stalled<F: Fn(Option<Instant>)>(
         &self,
         limit: Duration,

@@ -9,11 +9,11 @@ pub(super) fn step(limit: Duration) -> Duration {
     limit / 4
 }
 
-/// Checks `stands_still` after each `step`, and returns when the result has been true at each check for the time
-/// `limit`. The function may return up to one step late.
+/// Calls `stands_still` after each `step`, and returns when the result has been true at each call for the time `limit`.
+/// The function may return up to one step late.
 ///
-/// When a check finds a standstill for the first time, calls `tell` with the deadline. If a later check finds no
-/// standstill, calls `tell` with `None`.
+/// If the result becomes true, calls `tell` with the deadline. If the result then becomes false, calls `tell` with
+/// `None`.
 pub(super) async fn standstill(
     limit: Duration,
     step: Duration,

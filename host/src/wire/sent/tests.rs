@@ -1,5 +1,5 @@
-//! Tests with hyper over a pipe that holds only one byte, so that the client has always read everything that was sent
-//! except one byte.
+//! Tests with hyper over a pipe that holds only one byte. So the client has always read all bytes that the server has
+//! sent, except at most one byte.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
