@@ -13,8 +13,8 @@
 //! ```
 //!
 //! To run tests with a task engine, set the environment variable `EPILOGUE_TEST_ENGINE`, for example to
-//! `sqlite:/tmp/tasks-{}.db`. Each host replaces `{}` with its own number, so that each host has its own tasks. With a
-//! task engine, the hosts of the tests work as follows:
+//! `sqlite:/tmp/tasks-{}.db`. Each host replaces `{}` with its own number. With a task engine, the hosts of the tests
+//! work as follows:
 //!
 //! - All tasks that the host can store are durable, and the host itself runs these tasks as a worker.
 //! - A request's record is complete when the request's tasks have ended. The record sorts the tasks by their numbers.
