@@ -39,8 +39,8 @@ use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
 
-/// The longest time that the host waits, before it runs a task, for work that the guest spawned in an earlier call.
-/// Without this wait, a trap in the spawned work would look like a trap of the task.
+/// Before the host runs a task, it waits at most this long for work that the guest spawned in an earlier call. Without
+/// this wait, a trap in the spawned work would look like a trap of the task.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
 /// The error in a request's record if the instance dies while work that the guest has spawned is still running.
@@ -312,7 +312,8 @@ impl Life {
         }
     }
 
-    /// Reports whether all work that the guest had spawned was finished when the guest's last call returned.
+    /// Reports whether all work that the guest had spawned was finished when the host's last call into the guest
+    /// returned.
     fn is_settled(&self) -> bool {
         self.instance.as_ref().is_none_or(Instance::is_idle)
     }

@@ -49,14 +49,14 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from
 /// later that a client has stopped reading.
 const UNSENT: u32 = 128 * 1024;
 
-/// An application, the listeners for the address that serves it, and the threads of the server.
+/// A server for an application, with its listeners and its event loops.
 pub(crate) struct Server {
     options: HostOptions,
     address: SocketAddr,
     listeners: Vec<(TcpListener, EventLoop)>,
     replacer: Replacer,
     observer: Observer,
-    /// Counts the durable tasks that this process runs while it also serves requests.
+    /// Counts the durable tasks that run in this process.
     worked: Observer,
     /// The task engine, and the event loops of the threads that run durable tasks. The value is `None` if this process
     /// runs no durable tasks.

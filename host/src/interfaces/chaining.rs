@@ -19,8 +19,7 @@ pub(crate) struct Chaining(mpsc::UnboundedSender<Call>);
 pub(crate) struct Call {
     /// The id of the component to which the connection leads.
     pub(crate) component: String,
-    /// The channel to the calling component. The thread sends the calling component's end of the connection, or the
-    /// error if there is no connection.
+    /// The channel through which the calling component gets the connection, or an error if there is no connection.
     pub(crate) connected: oneshot::Sender<Result<DuplexStream, Error>>,
 }
 

@@ -137,8 +137,8 @@ fn told3<T: WasiView + Budgeted, S>(
     }
 }
 
-/// Records that the guest has opened a socket. The socket counts for the limit on open sockets as long as the socket is
-/// open.
+/// Records that the guest has opened a socket. The socket counts for the limit on open sockets until the guest has
+/// dropped the socket and all streams of the socket have ended.
 fn keep<T: Budgeted, S>(state: &mut T, socket: Resource<S>, place: Place) -> Resource<S> {
     state.budget().0.sockets.opened(socket.rep(), place);
     socket

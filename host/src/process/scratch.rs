@@ -43,7 +43,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// Makes an empty folder in `$TMPDIR` that only this user can enter. The first call in a process also deletes the
-    /// folders of processes that were killed.
+    /// folders that killed processes have left behind.
     pub(crate) fn new() -> anyhow::Result<Self> {
         TIDIED.call_once(|| delete_abandoned(&std::env::temp_dir()));
         let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);

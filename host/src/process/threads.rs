@@ -11,8 +11,8 @@ use tokio::task::LocalSet;
 
 use crate::process::shutdown::Shutdown;
 
-/// Time that a thread has to end after the grace period. A worker's last calls to the task engine need some of this
-/// time. After this time, the process no longer waits for the thread.
+/// If a thread still runs when this time has passed after the grace period, the process no longer waits for the thread.
+/// A worker needs some of this time for its last calls to the task engine.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
 /// A thread's event loop. The host makes all event loops before it starts the threads. So if the system has no file

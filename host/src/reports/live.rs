@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::tasks::readers::Reader;
 use crate::tasks::timeline::Shared;
 
-/// The number of maps over which the timelines are spread. With several maps, the serving threads rarely wait for each
+/// The number of maps that keep the timelines. Each map has its own lock, so the serving threads rarely wait for each
 /// other.
 const SHARDS: usize = 16;
 

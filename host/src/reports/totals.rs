@@ -20,7 +20,7 @@ const STEP: u64 = 5;
 const STEPS: usize = 720;
 /// The number of different errors that the host keeps for each task name.
 const ERRORS: usize = 20;
-/// The number of characters of an error that the host keeps. Errors that begin with the same characters count as the
+/// The host keeps this number of characters of an error's text. Errors that begin with the same characters count as the
 /// same error.
 const ERROR: usize = 200;
 

@@ -11,8 +11,8 @@ use crate::component::instance::HandlerError;
 use crate::wire::reply::Reply;
 
 impl Life {
-    /// Runs the guest's handler until the handler returns its response. If the client leaves before that, the handler
-    /// goes on (promise S7), and the request counts as stalled for the client's address.
+    /// Runs the guest's handler until the handler returns its response. If the client leaves before the handler has
+    /// returned, the handler goes on (promise S7), and the request counts as stalled for the client's address.
     pub(super) async fn attend(
         &mut self,
         request: Request,

@@ -167,7 +167,8 @@ impl Life {
         (state, error)
     }
 
-    /// Makes the record of a task that ends in `state`, with a duration of zero. The caller must store the record.
+    /// Makes the record of a task that ends in `state`, with a duration of zero. The record is not yet part of the
+    /// request's record.
     pub(crate) fn record_of(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
         let component = self.pool.component.layers[task.layer].id.clone();
         TaskRecord {
@@ -243,7 +244,7 @@ impl Life {
     }
 }
 
-/// Copies the properties of a task that decide whether the host runs the task.
+/// Copies the properties of a task that the rules need to decide whether the host runs the task.
 fn facts(task: &Task) -> verdict::Task {
     verdict::Task {
         run_when: match task.run_when {

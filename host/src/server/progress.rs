@@ -1,4 +1,4 @@
-//! Counts the requests and tasks of a process that have not ended.
+//! Counts the requests and tasks that have not ended in a process.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::request::admission::Admission;
 use crate::tasks::observer::Observer;
 
-/// Counts the requests and tasks of a process that have not ended. As text, the value looks like `2 requests, 3 tasks`.
+/// Counts the requests and tasks that have not ended in a process. As text, the value looks like `2 requests, 3 tasks`.
 #[derive(Clone)]
 pub(crate) struct Progress {
     /// Counts the running and draining requests of a server. The value is `None` in a process that only runs durable
@@ -16,12 +16,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Makes the counts of a process with a server. Such a process may also run durable tasks.
+    /// Makes the counters of a process that serves requests. Such a process may also run durable tasks.
     pub(crate) fn of_server(admission: Arc<Admission>, served: Observer, worked: Observer) -> Self {
         Self { admission: Some(admission), observers: vec![served, worked] }
     }
 
-    /// Makes the counts of a process that only runs durable tasks.
+    /// Makes the counters of a process that only runs durable tasks.
     pub(crate) fn of_worker(worked: Observer) -> Self {
         Self { admission: None, observers: vec![worked] }
     }

@@ -65,8 +65,8 @@ fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Returns the host and port that the request is for. RFC 9112 section 3.2 and RFC 9113 section 8.3.1 say where a
-/// request names the host and the port, and which requests a server must refuse.
+/// Returns the host and port to which the client has addressed the request. RFC 9112 section 3.2 and RFC 9113 section
+/// 8.3.1 say where a request names the host and the port, and which requests a server must refuse.
 fn authority(request: &Parts, peer: &Peer) -> Result<Authority, Refusal> {
     let bad = |reason| Err((StatusCode::BAD_REQUEST, reason));
     let mut hosts = request.headers.get_all(HOST).iter();

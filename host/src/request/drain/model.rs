@@ -1,5 +1,5 @@
 //! Tests a model of how the host runs all tasks of a request, with every possible end of a task. `epilogue-rules` has a
-//! separate model of the decision whether the host runs a task.
+//! separate model of the rules that decide whether the host runs a task.
 
 use epilogue_manifest::settings::Settings;
 use proptest::collection::vec;
