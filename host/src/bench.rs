@@ -50,17 +50,17 @@ const OPTIONS: TaskOptions = TaskOptions {
 pub struct Bench {
     runtime: Runtime,
     pool: Rc<Pool>,
-    /// Admits the requests of all measurements. [`Bench::load`] makes this value before the measurements. The
-    /// measurements then do not include the system call that asks for the number of processors.
+    /// Admits the requests of all measurements. [`Bench::load`] makes this value before the measurements, because this
+    /// includes a system call that asks for the number of processors.
     admission: Arc<Admission>,
     address: Arc<Address>,
     _trigger: ShutdownTrigger,
 }
 
-/// Makes a wasmtime engine for at most four instances. Such a small engine needs little address space, so that a
-/// process can have several of these engines, and valgrind can run one of them. The engine's epoch never advances, so
-/// the engine never interrupts a guest that computes. If `target` is set, such as to `x86_64-unknown-linux-gnu`, the
-/// compiled code runs on any processor of this target.
+/// Makes a wasmtime engine for at most four instances. The small number saves address space: a process can have several
+/// of these engines, and valgrind can run one of them. The engine's epoch never advances, so the engine never
+/// interrupts a guest that computes. If `target` is set, such as to `x86_64-unknown-linux-gnu`, the compiled code runs
+/// on any processor of this target.
 ///
 /// # Errors
 ///

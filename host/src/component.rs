@@ -195,8 +195,7 @@ impl Component {
     }
 
     /// Logs that a request gets no instance. If the host cannot hold another instance, this function also counts the
-    /// request as refused. In this case, the function logs each reason at most once a minute, because there may be many
-    /// such requests.
+    /// request as refused, and logs each reason at most once a minute, because the host may refuse many requests.
     pub(crate) fn announce_no_instance(&self, ids: RequestIds<'_>, error: &NoInstance) {
         if let NoInstance::Full(full) = error {
             refusals::count(full.limit());
@@ -242,7 +241,8 @@ impl Component {
     }
 }
 
-/// Counts a hit of [`Limit::Instances`], and returns the error of a host that cannot hold another instance.
+/// Records that the limit [`Limit::Instances`] was reached, and returns the error of a host that cannot hold another
+/// instance.
 fn beyond_limit(full: Full) -> NoInstance {
     Limit::Instances.hit();
     NoInstance::Full(full)

@@ -1,7 +1,7 @@
 //! Counts the connections and the requests from each client address, over all threads of the host.
 //!
-//! The table has an entry for an address only while the address has an open connection or a running request. So the
-//! table cannot grow without limit.
+//! The table has an entry for an address only while the address has an open connection or a running request. The limits
+//! on connections and requests therefore limit the size of the table too.
 
 use std::collections::HashMap;
 use std::fmt;

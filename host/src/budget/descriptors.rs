@@ -27,7 +27,7 @@ fn before_the_last(count: u64) -> i32 {
 }
 
 /// Reports whether the process has a file descriptor left for a guest. If no descriptor is left, this function also
-/// counts a hit of [`Limit::Descriptors`].
+/// records that the limit [`Limit::Descriptors`] was reached.
 pub(crate) fn left_for_guests() -> bool {
     let left = is_left(*FIRST_RESERVED);
     if !left {
@@ -47,8 +47,8 @@ pub(crate) fn leaves_some_for_connections(descriptor: i32) -> bool {
     descriptor < *FIRST_OF_THE_HOST
 }
 
-/// Reports whether the next free descriptor is below `first_reserved`. The system always gives out the lowest free
-/// number. So all numbers below the next free number are in use.
+/// Reports whether the next free descriptor is below `first_reserved`. All numbers below the next free descriptor are
+/// in use, because the system always gives out the lowest free number.
 fn is_left(first_reserved: i32) -> bool {
     let next = rustix::io::dup(std::io::stderr()).ok();
     next.is_some_and(|next| next.as_raw_fd() < first_reserved)

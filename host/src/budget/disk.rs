@@ -129,7 +129,7 @@ impl Disk {
         _ = tokio::task::spawn_blocking(move || disk.count()).await;
     }
 
-    /// Measures the size of the files. This function blocks its thread.
+    /// Measures the size of the files. This function blocks the thread that calls it.
     fn count(&self) {
         let (since, writing) = {
             let spent = self.spent();

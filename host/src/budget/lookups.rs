@@ -2,8 +2,8 @@
 //! component.
 //!
 //! The operating system's resolver blocks the thread that calls it. If a name server does not answer, the thread stays
-//! blocked for many seconds, and the host cannot interrupt the call. So a lookup counts until its thread is free again,
-//! even if the guest that started the lookup has ended.
+//! blocked for many seconds, and the host cannot interrupt the call. Therefore, the limits count a lookup until the
+//! lookup's thread is free again, even if the guest that started the lookup has ended.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};

@@ -1,8 +1,9 @@
 //! Limits the memory of the process, and reports whether enough memory is left for another instance.
 //!
 //! When a guest grows its linear memory, the system takes no memory yet. The system takes memory only when the guest
-//! first writes to the new bytes. So the host adds two numbers. The first number is the memory of the process, as the
-//! system counts this memory. The second number is the number of bytes by which the instances have grown recently.
+//! first writes to the new bytes. To see how much memory is taken, the host adds two numbers. The first number is the
+//! memory of the process, as the system counts this memory. The second number is the number of bytes by which the
+//! instances have grown recently.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -33,7 +34,7 @@ pub(crate) fn limit_to(options: &HostOptions) {
 }
 
 /// Reports whether memory is left for another instance. The last eighth of [`MAX`] is reserved for the growth of
-/// existing instances. If no memory is left, this function also counts a hit of [`Limit::Memory`].
+/// existing instances. If no memory is left, this function also records that the limit [`Limit::Memory`] was reached.
 pub(crate) fn left_for_instances() -> bool {
     let (max, taken) = (max(), taken());
     AMPLE.store(taken < max / 2, Relaxed);
@@ -49,8 +50,8 @@ pub(crate) fn is_ample() -> bool {
     AMPLE.load(Relaxed)
 }
 
-/// Reports whether an instance may grow its memory by `bytes` bytes. If not, this function also counts a hit of
-/// [`Limit::Memory`].
+/// Reports whether an instance may grow its memory by `bytes` bytes. If not, this function also records that the limit
+/// [`Limit::Memory`] was reached.
 pub(crate) fn left_for_growth(bytes: u64) -> bool {
     let left = taken().saturating_add(bytes) <= max();
     if !left {
@@ -94,8 +95,8 @@ pub(crate) fn taken() -> u64 {
     own_memory().saturating_add(GROWN.load(Relaxed))
 }
 
-/// Returns the number of bytes of memory that only this process uses. The result does not include memory that shows the
-/// content of files, such as compiled components, because the system can take this memory back at any time.
+/// Returns the number of bytes of memory that only this process uses. The result does not include memory into which the
+/// process has mapped files, such as compiled components, because the system can take this memory back at any time.
 fn own_memory() -> u64 {
     // The file `/proc/self/status` shows this number too, but the system takes five times as long to produce that file.
     let mut text = [0; 128];

@@ -1,5 +1,5 @@
-//! Limits how many things of one kind an instance may hold or do at the same time, such as open files. Each thing takes
-//! one place.
+//! Limits how many things of one kind an instance may hold or do at the same time, such as open files. Each file,
+//! socket or request takes one place within its limit.
 
 use std::fmt;
 use std::sync::Arc;

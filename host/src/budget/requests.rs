@@ -1,5 +1,5 @@
 //! Counts the running requests and the draining requests of a host. A request is running until its response is sent.
-//! From then on, the request is draining until its tasks and its teardown have ended.
+//! After its response is sent, the request is draining until its tasks and its teardown have ended.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -32,7 +32,7 @@ pub(super) enum Command {
     /// SIGHUP reloads the application. After the reload, the old version of the application finishes the running
     /// requests, and the new version serves new requests. If the host gets SIGTERM or SIGINT, it accepts no new
     /// requests, and stops when the running requests and tasks have ended. If the host gets the same signal again, it
-    /// stops at once.
+    /// stops immediately.
     ///
     /// The exit code is 0 if the host abandoned no task when it stopped. The exit code is 1 if the application could
     /// not run. The exit code is 2 if the command line has a mistake. The exit code is 3 if the host abandoned a task
@@ -70,8 +70,8 @@ pub(super) enum Command {
     Dashboard(DashboardArgs),
     /// Shows what a running host does: its requests, tasks and limits.
     ///
-    /// The host must run on this machine, as the same user. If you send the signal SIGUSR1 to a host, the host logs its
-    /// state.
+    /// The host must run on this machine, under the same user as this command. If you send the signal SIGUSR1 to a
+    /// host, the host logs its state.
     Status(StatusArgs),
     /// Creates a project with an example app, which has background tasks and runs on this host and on Spin.
     New(NewArgs),
@@ -136,7 +136,8 @@ pub(super) struct UpArgs {
     pub build: bool,
 
     /// Reload the application when its manifest or a component's file changes. With --build, the host also builds a
-    /// component again when one of its source files changes. In the manifest, `build.watch` lists the source files.
+    /// component again when a source file of the component changes. In the manifest, `build.watch` lists the source
+    /// files.
     #[arg(long, env = "EPILOGUE_WATCH", value_parser = BoolishValueParser::new())]
     pub watch: bool,
 

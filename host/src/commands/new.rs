@@ -104,8 +104,8 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the folder of Epilogue's source. The folder is `named`, or the folder from which this command was built if
-/// `named` is `None`.
+/// Returns the folder of Epilogue's source. If `named` is set, this folder is `named`. Otherwise, the folder is the
+/// clone of Epilogue from which this command was built.
 fn source(named: Option<&Path>, template: &Template) -> anyhow::Result<String> {
     let Template { sdk, sdk_file, .. } = template;
     let folder = named.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), PathBuf::from);

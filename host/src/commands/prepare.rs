@@ -202,7 +202,8 @@ impl Prepared {
     }
 }
 
-/// Returns a function that sets each gauge, which is a metric with a current value, to the state of the process.
+/// Returns a function that updates the metrics about the current state of the process, such as the number of running
+/// tasks.
 fn gauges(overview: Overview) -> Gauges {
     Arc::new(move || {
         let overview = overview.clone();

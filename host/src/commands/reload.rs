@@ -35,8 +35,8 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Starts a thread that waits for causes to reload or to build, such as SIGHUP or a changed file. When `causes`
-    /// receives a cause, the thread reloads the application or builds the changed components.
+    /// Starts the thread that reloads the application and builds changed components. The thread acts when `causes`
+    /// receives a cause, such as SIGHUP or a changed file.
     pub(crate) fn start(mut self, causes: Receiver<Cause>) -> anyhow::Result<()> {
         let work = move || {
             while let Ok(first) = causes.recv() {

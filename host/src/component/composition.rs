@@ -3,8 +3,8 @@
 //!
 //! The joined components run as one instance, so they share the instance's environment, files, allowed hosts, variables
 //! and key-value stores. If a component must not inherit a part of this configuration, such as the environment, the
-//! composition gives the component a separate import for this part. The separate import then gives the component an
-//! empty environment or no files.
+//! composition gives the component a separate import for this part. Such a separate import gives the component an empty
+//! environment or no files, for example.
 
 use std::borrow::Cow;
 

@@ -19,12 +19,12 @@ use line::Place;
 pub(crate) use line::Purpose;
 
 thread_local! {
-    /// True if the guest that the thread polls now must wait for its turn, even if the guest has computed only for a
-    /// short time.
+    /// True if the guest that now runs on this thread must wait for its next turn to compute, even if the guest has
+    /// computed only for a short time.
     static TURN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes the calling guest wait for its turn among the computing guests of its thread.
+/// Makes the calling guest wait for its next turn to compute. The computing guests of one thread take turns.
 pub(crate) async fn turn() {
     let mut waited = false;
     poll_fn(|cx| match std::mem::replace(&mut waited, true) {
@@ -39,12 +39,12 @@ pub(crate) async fn turn() {
 }
 
 /// If a guest computes for less than this time and wakes itself, the host immediately polls the guest again. Every
-/// guest that writes a response body wakes itself once. If the host first handled other events, this detour would take
-/// longer than the rest of the guest's work.
+/// guest that writes a response body wakes itself once. If the guest had to wait for the next round of the event loop,
+/// the round would take longer than the rest of the guest's work.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Polls `future`, and makes it wait for its turn if it computes for longer than [`SHORT`]. Between two turns of
-/// computing guests, the thread handles its timers, sockets and other tokio tasks.
+/// Polls `future`. If `future` computes for longer than [`SHORT`], it must wait for its next turn to compute. Between
+/// two turns of computing guests, the thread handles its timers, sockets and other tokio tasks.
 ///
 /// At each epoch, which is every millisecond, a computing guest stops and immediately asks to be polled again. A tokio
 /// `LocalSet` would poll the guest 61 times before the `LocalSet` checks timers and sockets. In a measurement with a

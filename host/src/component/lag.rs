@@ -31,7 +31,8 @@ pub(crate) fn yielded() -> Option<Instant> {
     WAITS.get().map(|_| Instant::now())
 }
 
-/// Records that a guest of this thread gets its turn now. The guest has waited for its turn since `since`.
+/// Records that a guest of this thread gets its turn now. `since` is the time at which the guest began to wait for this
+/// turn.
 pub(crate) fn turn(since: Instant) {
     WAITS.set(WAITS.get().map(|(waits, turns)| (waits + since.elapsed(), turns + 1)));
 }

@@ -58,7 +58,7 @@ pub(super) fn largest_engine(
 }
 
 /// Reports whether an error means that the system has no memory, mapping, address space or file descriptor left. When
-/// other instances have ended, a new attempt of the host may succeed.
+/// some instances of the host have ended, a new attempt may succeed.
 pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     let exhausted = [Errno::NOMEM, Errno::MFILE, Errno::NFILE];
     error.chain().any(|cause| {

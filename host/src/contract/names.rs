@@ -1,9 +1,9 @@
 //! Reads the names of a guest's tasks from the guest's file, and finds tasks with the same name.
 //!
 //! For each task, the SDK writes an entry into a custom section of the guest's core module. An entry begins with two
-//! lengths of four bytes each, with the least significant byte first. The two texts that have these lengths follow: the
-//! task's name, and the place of the task's function in the source. Two tasks of a guest cannot have the same name,
-//! because the host calls a task by its name.
+//! lengths of four bytes each, with the least significant byte first. The next bytes are the two texts with these
+//! lengths: the task's name, and the place of the task's function in the source. Two tasks of a guest cannot have the
+//! same name, because the host calls a task by its name.
 
 use std::collections::BTreeMap;
 

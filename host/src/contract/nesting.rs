@@ -1,8 +1,8 @@
 //! Limits how deeply a component may nest other components and types.
 //!
-//! Parsers of components call themselves once for each level. A file of a few megabytes can have a million levels, so
-//! that a parser would use up the stack and end the process. To prevent this, the host first measures the depth, with a
-//! list instead of recursive calls.
+//! Parsers of components call themselves once for each level. A file of a few megabytes can have a million levels. If a
+//! parser reads such a file, it uses up the stack, which ends the process. To prevent this, the host first measures the
+//! depth, with a list instead of recursive calls.
 
 use wasmparser::{BinaryReader, ComponentType, ComponentTypeDeclaration, Result};
 

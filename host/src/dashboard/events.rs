@@ -1,5 +1,5 @@
-//! Sends server-sent events to the page, so that the page shows changes at once. A frame is a group of events that are
-//! sent together.
+//! Sends server-sent events to the page, so that the page shows changes immediately. A frame is a group of events that
+//! are sent together.
 
 use std::convert::Infallible;
 use std::mem::replace;

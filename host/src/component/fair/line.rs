@@ -24,7 +24,8 @@ pub(crate) enum Purpose {
 }
 
 struct Line {
-    /// True if a guest has its turn now. When this guest yields, the line gives the turn to the next guest.
+    /// True if it is now the turn of one guest to compute. When this guest yields, the line gives the turn to the next
+    /// guest.
     moving: Cell<bool>,
     /// The guests that wait to compute for a response. If a guest has left the line, its weak reference can no longer
     /// be upgraded.
@@ -71,7 +72,8 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// Gives the guest its turn. The guest wakes up after the thread has done its other work.
+    /// Tells the guest that it is now the guest's turn to compute. The guest wakes up after the thread has done its
+    /// other work.
     fn call(&self) {
         self.first.set(true);
         // One poll of `yield_now` is enough: tokio then wakes the task after the thread has done its other work, even
@@ -80,8 +82,8 @@ impl Waiter {
     }
 }
 
-/// A guest's place in the line of its thread. If the place of the guest that has the turn is dropped, the next guest
-/// gets the turn.
+/// A guest's place in the waiting line of its thread. If a guest drops its place during its turn, the turn ends and the
+/// next guest gets its turn.
 pub(super) struct Place(Rc<Waiter>);
 
 impl Place {
@@ -98,7 +100,7 @@ impl Place {
         Self(waiter)
     }
 
-    /// Reports whether the guest has its turn. If not, the line wakes `waker` when the guest gets its turn.
+    /// Reports whether it is the guest's turn to compute. If not, the line wakes `waker` when the guest's turn comes.
     pub(super) fn is_first(&self, waker: &Waker) -> bool {
         self.0.waker.borrow_mut().clone_from(waker);
         self.0.first.get()
