@@ -169,15 +169,16 @@ pub struct Middleware {
     pub inherits: Inherited,
 }
 
-/// The parts of a component's configuration that a middleware around the component, or a dependency of the component,
-/// inherits.
+/// The parts of a component's configuration that another component inherits. The other component is a middleware around
+/// the component, or a dependency of the component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inherited {
     /// If true, the middleware or dependency inherits the component's environment variables.
     pub environment: bool,
     /// If true, the middleware or dependency inherits the component's files.
     pub files: bool,
-    /// If true, the middleware or dependency may connect to the component's `allowed_outbound_hosts`.
+    /// If true, the middleware or dependency may connect to the destinations in the component's
+    /// `allowed_outbound_hosts`.
     pub outbound_hosts: bool,
     /// If true, the middleware or dependency can read the component's variables.
     pub variables: bool,

@@ -40,9 +40,9 @@ enum Pattern<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HostPattern {
     Any,
-    /// Every host name that ends with this text. The text starts with a dot.
+    /// A pattern that matches each host name that ends with this text. The text starts with a dot.
     Subdomain(String),
-    /// The component's own application, under the name `self`.
+    /// The component's own application, which an entry names `self` or `self.alt`.
     Own,
     Exact(Host),
     Network(IpNet),
@@ -65,7 +65,7 @@ impl AllowedHosts {
         self.0.is_empty()
     }
 
-    /// Returns true if a component may send a request to this host. If `port` is `None`, the request goes to the
+    /// Returns true if a component may send a request to the host `host`. If `port` is `None`, the request goes to the
     /// scheme's default port.
     pub fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
         let Some(host) = parse_host(host) else {

@@ -1,8 +1,8 @@
 //! Spin's variables. A variable is a text that the operator sets and that a component reads by name.
 //!
 //! In the manifest, `[variables]` declares the application's variables. `[component.ID.variables]` lists the variables
-//! that the component `ID` can read, and builds their values from the application's variables. The component cannot
-//! read other variables.
+//! that the component `ID` can read, and builds their values from the application's variables. A component cannot read
+//! any variable that its table does not list.
 
 mod interfaces;
 mod provider;

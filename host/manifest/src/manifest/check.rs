@@ -7,7 +7,7 @@ use crate::routes;
 use super::{HttpTrigger, Manifest, Middleware, Notice};
 
 impl Manifest {
-    /// Checks that this host can run the application, and adds warnings to the manifest.
+    /// Checks that this host can run the application, and adds warnings about the application to the manifest.
     pub(super) fn check_runnable(&mut self) -> anyhow::Result<()> {
         if !self.unsupported.is_empty() {
             let messages: Vec<&str> = self.unsupported.iter().map(|notice| notice.message.as_str()).collect();

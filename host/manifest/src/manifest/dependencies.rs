@@ -32,7 +32,7 @@ pub struct Dependency {
 }
 
 impl Dependency {
-    /// Returns true if the dependency satisfies the import with this name. The rule is the same as in Spin: If the
+    /// Returns true if the dependency satisfies the import with this name. The rules are the same as in Spin. If the
     /// dependency's name has a version, the import must have the same version. A name without a version stands for all
     /// versions. A name without an interface stands for all interfaces of the package.
     pub fn satisfies(&self, import: &str) -> bool {
@@ -57,8 +57,8 @@ fn split(text: &str, at: char) -> (&str, Option<&str>) {
     }
 }
 
-/// The table `dependencies` of a component, which the host has not read yet. The host reads this table after all
-/// components, because the table may name components that come later in the manifest.
+/// The table `dependencies` of a component, which the host has not read yet. The host reads this table after it has
+/// read all components, because the table may name components that come later in the manifest.
 pub(super) struct Unread<'a> {
     table: Section<'a>,
     /// The value of `dependencies_inherit_configuration`.

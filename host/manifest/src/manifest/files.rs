@@ -101,12 +101,12 @@ impl Files {
         Ok(vec![Mount { host: scratch.to_owned(), guest: "/".to_owned() }])
     }
 
-    /// Checks that the files exist. Returns a warning for the author about each pattern that matches no file. Spin does
-    /// not warn about such patterns.
+    /// Checks that the files exist. Returns a warning for the author about each pattern that matches no file. Spin
+    /// gives no warning for a pattern that matches no file.
     ///
     /// # Errors
     ///
-    /// Returns an error if a file or folder does not exist, if the host cannot read it, or if its path follows a
+    /// Returns an error if the host cannot find or read a file or folder, or if the path of a file or folder follows a
     /// symbolic link out of the application. The message names the file or folder.
     pub fn check(&self) -> anyhow::Result<Vec<String>> {
         let everything = Self { root: self.root.clone(), ..Self::default() };

@@ -13,7 +13,7 @@ const KEYS: [&str; 4] = ["source", "environment", "dependencies", "build"];
 
 /// Reads the profiles of a component, and puts the values of the chosen profile into the component's table. If the
 /// profile has a table `environment` or `dependencies`, the function adds the table's entries to the component's own
-/// entries. Returns true if the chosen profile has a `source`.
+/// entries. Returns true if the chosen profile has a key `source`.
 pub(super) fn apply(component: &mut Section<'_>, manifest: &mut Manifest) -> anyhow::Result<bool> {
     let Some(mut profiles) = component.section("profile")? else { return Ok(false) };
     let mut has_source = false;

@@ -44,8 +44,8 @@ impl<'a> Document<'a> {
     }
 }
 
-/// A table that the host is reading. The host removes each key that it reads from the table. So a key that is still in
-/// the table at the end is unknown.
+/// A table that the host is reading. The host removes each key that it reads from the table. So each key that is still
+/// in the table at the end is an unknown key.
 pub(super) struct Section<'a> {
     document: &'a Document<'a>,
     name: String,
@@ -166,8 +166,8 @@ impl<'a> Section<'a> {
         entries
     }
 
-    /// Checks that the host has read all keys of the table. If a key remains, returns an error which says that the key
-    /// is unknown.
+    /// Returns an error if the host has not read all keys of the table. The error says that the first remaining key is
+    /// unknown.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         match self.take_rest().first() {
             None => Ok(()),

@@ -60,8 +60,8 @@ pub(super) fn application(
 pub(super) struct Tool<'a> {
     /// The file that `epilogue up` runs instead of the component's source.
     pub(super) source: Option<PathBuf>,
-    /// The list of middleware around the component, which the host has not read yet. The host reads this list after all
-    /// components, because the list may name components that come later in the manifest.
+    /// The list of middleware around the component, which the host has not read yet. The host reads this list after it
+    /// has read all components, because the list may name components that come later in the manifest.
     pub(super) middleware: Option<OwnMiddleware<'a>>,
     pub(super) settings: SettingsOverlay,
 }

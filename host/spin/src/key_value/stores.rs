@@ -28,7 +28,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Returns true if processes on other machines can use the same data.
+    /// Returns true if the hosts on several machines can use the same data.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Redis(_))
     }

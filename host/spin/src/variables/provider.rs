@@ -1,4 +1,4 @@
-//! Providers, which are the places from which the host gets the values of variables.
+//! The providers. A provider is a place from which the host gets the values of variables.
 
 use std::collections::BTreeMap;
 use std::env::VarError;

@@ -111,7 +111,7 @@ impl atomics::HostCas for KeyValueView<'_> {
 }
 
 impl KeyValueView<'_> {
-    /// Creates a comparison with the current version of a key's value.
+    /// Reads the value of a key, and creates a comparison with the version of this value.
     async fn compare_now(
         &mut self,
         store: Arc<dyn Store>,
