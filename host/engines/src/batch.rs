@@ -43,8 +43,9 @@ pub struct Batch {
     pub on_failure: OnFailure,
     /// The time when the batch was enqueued, in milliseconds since 1970.
     pub created: u64,
-    /// The length of the chain of durable tasks that led to this batch. If a request enqueued the batch, the generation
-    /// is 0. If a durable task enqueued the batch, the generation is one more than the generation of that task's batch.
+    /// The generation number, with which the host limits chains of durable tasks that each add the next task. If a
+    /// request enqueued the batch, the generation is 0. If a durable task enqueued the batch, the generation is one
+    /// more than the generation of that task's batch.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: u32,
     /// The tasks of the batch. A batch has at least one task.
@@ -153,7 +154,7 @@ impl Batch {
         format!("{}:{}", self.key(), task.id)
     }
 
-    /// Returns the text with which the idempotency keys of all tasks of the batch begin.
+    /// Returns the common beginning of the idempotency keys of all tasks of the batch.
     pub fn key(&self) -> &str {
         self.id.split('_').next().unwrap_or_default()
     }

@@ -33,8 +33,8 @@ impl Default for Options {
 /// | `redis://[user:password@]host[:port][/db]`, `rediss://` | Redis 7 or newer; all keys begin with `{epilogue}` |
 /// | `nats://[user:password@]host[:port]`, `nats://token@host[:port]`, `tls://` | NATS 2.9 or newer with JetStream |
 ///
-/// For `sqlite:`, this function opens the file. For the URL of a server, this function does not connect. The engine
-/// connects when you call the engine for the first time. So a host can start while the server is down.
+/// For `sqlite:`, this function opens the file. For the URL of a server, this function does not connect. The first call
+/// to the engine connects to the server. So a host can start while the server is down.
 ///
 /// # Errors
 /// Returns [`Error::Config`] if the URL is not valid. The error message does not contain the URL, because the URL may

@@ -136,7 +136,7 @@ impl Entry {
     /// Reads the batch from its envelope.
     ///
     /// # Errors
-    /// Returns the errors of [`Batch::from_envelope`].
+    /// Returns the error of [`Batch::from_envelope`], for example if the envelope is damaged.
     pub fn batch(&self) -> Result<Batch> {
         Batch::from_envelope(&self.envelope)
     }

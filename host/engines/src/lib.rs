@@ -20,7 +20,7 @@
 //! A lease ends after the time [`Options::visibility`], unless the worker extends the lease. So the worker calls
 //! [`TaskEngine::extend`] at intervals of one third of [`Options::visibility`]. After each task, the worker calls
 //! [`TaskEngine::checkpoint`], which records that the task has ended. If a worker is killed, another worker continues
-//! after the last task whose end is recorded. So only the task that the killed worker was running runs again.
+//! after the last task whose end is recorded. So only the interrupted task of the killed worker runs again.
 //!
 //! If the lease of worker A has ended and worker B has leased the batch, a call with A's lease changes nothing and
 //! returns [`Error::LostLease`]. Worker A must then stop its running task, because worker B runs the same task.
@@ -31,7 +31,7 @@
 //! before the task starts. When a worker leases a batch, the engine counts an attempt of the first task that has not
 //! ended. When the worker calls [`TaskEngine::checkpoint`] after a task, the engine counts the first attempt of the
 //! next task. So an attempt counts even if the task crashes the worker. If the task has no attempts left,
-//! [`Lease::exhausted`] returns true. If so, the worker does not run the task, and moves the batch to the dead letter
+//! [`Lease::exhausted`] returns true. Instead of running such a task, the worker moves the batch to the dead letter
 //! with [`TaskEngine::bury`]. If the worker calls [`TaskEngine::release`] before the task starts, the attempt does not
 //! count.
 //!
@@ -91,7 +91,7 @@ const PAGE: usize = 500;
 ///
 /// A call that changes something returns after the engine has confirmed the change. If the engine does not answer
 /// within [`Options::timeout`], the call returns [`Error::Unavailable`]. Even if a call returns this error, the engine
-/// may have made the change, because only the engine's answer may be lost.
+/// may have made the change, because perhaps only the engine's answer was lost.
 #[async_trait]
 pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Stores a batch. If the call returns `Ok`, the engine has stored the batch. The configuration of the server or of
@@ -112,8 +112,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// lease that batch again. If the earlier lease has run out, for example because the process was paused, the call
     /// extends the earlier lease.
     ///
-    /// Poll the future until it returns. If you drop the future earlier, the engine may have leased a batch that no
-    /// worker runs. This batch is ready again when its lease ends.
+    /// Poll the returned future until it is ready. If you drop the future earlier, the engine may have leased a batch
+    /// that no worker runs. This batch is ready again when its lease ends.
     ///
     /// If the stored JSON of a batch (the batch's envelope) is damaged or has an unknown version, the call moves the
     /// batch to the dead letter and leases the next batch.
@@ -177,8 +177,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// Returns the number of stored batches in each state.
     async fn counts(&self) -> Result<Counts>;
 
-    /// Returns the number of stored batches that are not dead. On most engines, this call costs less than
-    /// [`TaskEngine::counts`], and the number is as accurate.
+    /// Returns the number of stored batches that are not dead. On most engines, this call is faster than
+    /// [`TaskEngine::counts`], and equally accurate.
     async fn backlog(&self) -> Result<u64> {
         let counts = self.counts().await?;
         Ok(counts.ready + counts.delayed + counts.leased)

@@ -71,7 +71,7 @@ struct Taken {
 }
 
 impl Redis {
-    /// Creates the engine. The engine connects to the server at its first call.
+    /// Creates the engine. The first call to the engine connects to the server.
     ///
     /// # Errors
     /// Returns [`Error::Config`] if the URL is not valid.

@@ -16,9 +16,8 @@ use super::{LIFE, NEXT, Nats, header, id_of};
 use crate::lease::Token;
 use crate::{Batch, Error, Lease, Result};
 
-/// The largest number of times that the engine tries to write the state of a batch. The server refuses a write if an
-/// earlier write of the same lease has changed the state, or if the state is lost. Only in these two cases, the engine
-/// tries again.
+/// The largest number of times that the engine tries to write the state of a batch. The engine tries again only if the
+/// server has refused a write because of an earlier write of the same lease, or because the server has lost the state.
 const TRIES: u32 = 3;
 
 /// The ids of the batches that this process holds.
@@ -36,7 +35,7 @@ impl Holding {
     }
 }
 
-/// The mark that this process holds a batch. When the mark is dropped, the process no longer holds the batch.
+/// Marks a batch as held by this process. When this value is dropped, the process no longer holds the batch.
 #[derive(Debug)]
 struct Hold {
     holding: Holding,
@@ -58,7 +57,7 @@ pub(crate) struct Held {
     /// The name of the consumer that delivered the message.
     consumer: String,
     kept: Mutex<Kept>,
-    /// The mark that this process holds the batch. If the value is `None`, the lease is over.
+    /// Marks the batch as held by this process. If the value is `None`, the lease is over.
     hold: Mutex<Option<Hold>>,
 }
 
@@ -84,7 +83,7 @@ impl Held {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept { progress, revision };
     }
 
-    /// Removes the mark that this process holds the batch, so that the process may lease the batch again.
+    /// Records that this process no longer holds the batch, so that the process may lease the batch again.
     fn let_go(&self) {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
     }

@@ -1,5 +1,5 @@
-//! Decides whether a mistake of the operator has caused a connection error. If so, the host must not start. Other
-//! errors may be temporary.
+//! Decides whether a mistake of the operator has caused a connection error. If the operator's configuration has a
+//! mistake, the host must not start. Other errors may be temporary.
 
 use std::error::Error as _;
 use std::io;

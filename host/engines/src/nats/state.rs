@@ -15,8 +15,8 @@ use super::connection::Connected;
 use super::streams::Kind;
 use super::{Error, Nats, Result};
 
-/// An id that no batch has. To learn the server's time, the engine writes a message with this id and reads the time at
-/// which the server stored the message.
+/// The id of the messages with which the engine learns the server's time. The engine writes such a message, and reads
+/// the time at which the server stored the message. No batch has this id.
 const CLOCK: &str = "~";
 
 /// The progress of a batch through its tasks, as the engine stores it.
@@ -127,8 +127,8 @@ impl Nats {
         self.call(purge).await.map(drop)
     }
 
-    /// Returns the record of a batch's end. If the batch has not ended, or if the stream has dropped the record because
-    /// it keeps only the newest records, returns `None`.
+    /// Returns the record that a batch has ended. If the batch has not ended, or if the stream has dropped the record
+    /// because it keeps only the newest records, returns `None`.
     pub(super) async fn ended(&self, id: &str) -> Result<Option<Ended>> {
         self.last(Kind::Done, id).await?.as_ref().map(read).transpose()
     }

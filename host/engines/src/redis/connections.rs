@@ -68,9 +68,9 @@ impl Connections {
         self.client.get_connection_info().addr()
     }
 
-    /// Makes a call to the server. If the connection broke or led to the wrong server, for example to a former primary,
-    /// repeats the call once over a new connection. If the server has no consumer group, because the server is new,
-    /// creates the group and repeats the call once.
+    /// Runs `call` over the shared connection to the server. If the connection broke or led to the wrong server, for
+    /// example to a former primary, runs `call` once more over a new connection. If the server has no consumer group,
+    /// because the server is new, creates the group and runs `call` once more.
     pub(super) async fn call<T, F>(&self, call: impl Fn(ConnectionManager) -> F) -> Result<T>
     where
         F: Future<Output = RedisResult<T>>,

@@ -31,7 +31,7 @@ pub(super) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
-/// Returns a duration in milliseconds. The result is at most a few thousand years, so that the sum of two results does
+/// Converts a duration to milliseconds. The result is at most a few thousand years, so that the sum of two results does
 /// not overflow.
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(1 << 47)

@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// The owner of leases in a database. A process becomes a new owner each time it opens the database file.
+/// This process as the owner of leases in a database. A process becomes a new owner each time it opens the database
+/// file.
 #[derive(Debug)]
 pub(super) struct Owner {
     id: String,

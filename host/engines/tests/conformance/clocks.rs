@@ -26,8 +26,8 @@ fn file(fixture: &Fixture) -> Connection {
     Connection::open(path(fixture)).unwrap()
 }
 
-/// Runs one of the ignored tests below in a child process. At its start, the clock of the child process differs from
-/// the real time by `offset`.
+/// Runs one of the ignored tests below in a child process. When the child process starts, its clock differs from the
+/// real time by `offset`.
 fn with_clock(fixture: &Fixture, offset: &str, test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let clock = folder.path().join("clock");
@@ -60,8 +60,8 @@ fn set_clock(offset: &str) {
     assert!(steady.elapsed() < HOUR / 2, "the steady clock jumps too");
 }
 
-/// If a batch was enqueued while the clock was an hour ahead, the batch is ready at once, and a worker leases it before
-/// newer batches.
+/// If a batch was enqueued while the clock was an hour ahead, the batch is ready immediately, and a worker leases the
+/// batch before newer batches.
 #[tokio::test]
 async fn what_is_ready_waits_for_no_clock() {
     let fixture = Fixture::new(Kind::Sqlite);

@@ -1,4 +1,4 @@
-//! Tests batches that a process holds, and batches that a process has given back for later.
+//! Tests batches that a process holds, and batches that a process has given back with a delay.
 
 use std::time::Duration;
 

@@ -280,8 +280,8 @@ async fn what_stands_alone_before_the_host_is_a_token() {
     }
 }
 
-/// Listens on a port, and answers each connection with `says`. If `first` is true, the answer comes at once. Otherwise,
-/// the answer comes after the client's first bytes.
+/// Listens on a port, and answers each connection with `says`. If `first` is true, the answer comes as soon as the
+/// client has connected. Otherwise, the answer comes after the client's first bytes.
 fn another_program(says: &'static [u8], first: bool) -> String {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! Tests lists that are longer than the page that an engine reads at once.
+//! Tests lists that are longer than the page that an engine reads in one step.
 
 use std::collections::HashSet;
 

@@ -39,8 +39,8 @@ impl Server {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
-    /// Returns the URL of a separate store in the same server. The caller replaces the text `{}` in the URL with a
-    /// number below [`APART`].
+    /// Returns the pattern for the URLs of the separate stores in this server. The caller replaces the text `{}` in the
+    /// URL with a number below [`APART`].
     pub(crate) fn url_apart(&self) -> String {
         match self.scheme {
             "redis" => format!("{}/{{}}", self.url()),
@@ -63,8 +63,8 @@ impl Server {
         std::fs::remove_dir_all(self.folder.path().join("jetstream")).unwrap();
     }
 
-    /// Stops the server as `SIGSTOP` does, until the returned value is dropped. A stopped server accepts connections
-    /// and answers nothing.
+    /// Pauses the server with `SIGSTOP` until the returned value is dropped. A paused server accepts connections and
+    /// answers nothing.
     #[allow(dead_code, reason = "the engines' tests have this file too, and stop no server")]
     pub(crate) fn stopped(&self) -> Stopped {
         let (child, _) = self.running.as_ref().unwrap();
@@ -134,7 +134,7 @@ impl Server {
     }
 }
 
-/// A stopped server, which answers nothing until this value is dropped.
+/// A server that is paused with `SIGSTOP`, and answers nothing until this value is dropped.
 #[allow(dead_code, reason = "the engines' tests have this file too, and stop no server")]
 pub(crate) struct Stopped(String);
 
