@@ -215,9 +215,8 @@ impl Life {
         }
     }
 
-    /// Aborts the response, because the guest was interrupted while the host sent the response. Returns the response's
-    /// outcome. If the response has already ended, for example because the client has left, only returns the existing
-    /// outcome.
+    /// Aborts the response, because the guest was interrupted. Returns the response's outcome. If the response has
+    /// already ended, for example because the client has left, only returns the existing outcome.
     async fn break_off(&mut self, sent: &mut Sent, interrupted: &Interrupted) -> ResponseOutcome {
         let reason = match interrupted {
             Interrupted::TimedOut(limit) => {
@@ -312,8 +311,7 @@ impl Life {
         }
     }
 
-    /// Reports whether all work that the guest had spawned was finished when the host's last call into the guest
-    /// returned.
+    /// Reports whether all work that the guest had spawned had ended when the host's last call into the guest returned.
     fn is_settled(&self) -> bool {
         self.instance.as_ref().is_none_or(Instance::is_idle)
     }

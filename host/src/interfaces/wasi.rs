@@ -65,9 +65,11 @@ pub(crate) struct Wasi {
     warnings: Arc<Warnings>,
     pub(crate) disk: Option<Arc<Disk>>,
     lookups: Lookups,
-    /// Turns each line of the guest's stdout and stderr into an event. The value is `None` if the host's log is not JSON.
+    /// Turns each line of the guest's stdout and stderr into an event. The value is `None` if the host's log is not
+    /// JSON.
     lines: Option<[Lines; 2]>,
-    /// Sends each line of the guest's stdout and stderr to a collector. The value is `None` if the host exports no logs.
+    /// Sends each line of the guest's stdout and stderr to a collector. The value is `None` if the host exports no
+    /// logs.
     logs: Option<[GuestStream; 2]>,
     /// The ids of the current request and task. `lines` and `logs` add these ids to each line.
     origin: Option<Arc<Origin>>,

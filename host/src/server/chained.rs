@@ -5,8 +5,8 @@
 //! caller ──request──▶ pipe ──▶ hyper ──▶ Arrival ──▶ request::serve ──▶ the component that is called
 //! ```
 //!
-//! Like a request from outside, a call has its own record, limits and deadlines. The connection is a pipe, and the tasks
-//! of a call start when the pipe has taken the whole response.
+//! Like a request from outside, a call has its own record, limits and deadlines. The connection is a pipe, and the
+//! tasks of a call start when the pipe has taken the whole response.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
