@@ -104,9 +104,9 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// failed task.
     async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
 
-    /// Leases the batch that has waited longest. `worker` is the name of the worker that gets the lease. Another
-    /// process must not use the same name. If no batch is ready, the call waits for a batch. If no batch becomes ready
-    /// within the time `wait`, the call returns `None`.
+    /// Leases a batch that is ready: in most cases, the batch that has waited longest. `worker` is the name of the
+    /// worker that gets the lease. Another process must not use the same name. If no batch is ready, the call waits for
+    /// a batch. If no batch becomes ready within the time `wait`, the call returns `None`.
     ///
     /// If this process still has the [`Lease`] value of an earlier call with the same worker name, the call does not
     /// lease that batch again. If the earlier lease has run out, for example because the process was paused, the call
