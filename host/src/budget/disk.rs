@@ -153,9 +153,9 @@ impl Drop for Writing {
     }
 }
 
-/// Returns the disk space that all files in `folder` take, in bytes. Deleted files that this process still has open
-/// count too. Returns `None` if the host cannot measure one of the files, for example because a guest has made the
-/// file's path too long.
+/// Returns the disk space that all files in `folder` take, in bytes. A deleted file counts too, as long as this process
+/// has the file open. Returns `None` if the host cannot measure one of the files, for example because a guest has made
+/// the file's path too long.
 fn used(folder: &Path) -> Option<u64> {
     Some(below(folder)?.saturating_add(deleted(folder)?))
 }

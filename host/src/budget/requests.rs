@@ -47,8 +47,8 @@ impl Requests {
 }
 
 impl Place {
-    /// Counts the request as draining from now on, and no longer as a running request of its client's address. Further
-    /// calls change nothing.
+    /// Counts the request as draining from now on. For its client's address, the request no longer counts as running.
+    /// Further calls change nothing.
     pub(crate) fn drain(&self) {
         self.leave_work();
         self.share.lock().unwrap_or_else(PoisonError::into_inner).take();

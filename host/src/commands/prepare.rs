@@ -133,7 +133,7 @@ impl Prepared {
         HostOptions { max_instances: self.instances, ..self.host.clone() }
     }
 
-    /// Starts a thread that handles signals. The signals SIGTERM and SIGINT begin the returned shutdown. During the
+    /// Starts a thread that handles signals. When SIGTERM or SIGINT arrives, the returned shutdown begins. During the
     /// shutdown, the thread logs how many requests and tasks remain. `progress` counts these requests and tasks.
     ///
     /// # Errors

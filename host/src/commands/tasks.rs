@@ -87,7 +87,7 @@ struct Row<'a> {
     tasks: Vec<&'a str>,
     /// The number of the batch's tasks that have ended.
     ended: u32,
-    /// The task numbers of those tasks of the batch that have not ended.
+    /// The task numbers of the batch's tasks that have not ended.
     waiting: Vec<u64>,
     attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,8 +15,8 @@ use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debounc
 /// follow.
 const REST: Duration = Duration::from_millis(200);
 
-/// The rules by which a pattern matches files, which are the same as in Spin. `*` matches the names in one folder. `**`
-/// also matches the names in subfolders.
+/// The rules by which a pattern matches files. Spin has the same rules. `*` matches the names in one folder. `**` also
+/// matches the names in subfolders.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
@@ -119,7 +119,7 @@ impl Watching {
         self.watched.concern(file)
     }
 
-    /// Returns the name of a file as messages show it, which is the path relative to the manifest's folder.
+    /// Returns the name of a file for messages: the file's path relative to the manifest's folder.
     pub(crate) fn name(&self, file: &Path) -> String {
         self.watched.name(file)
     }

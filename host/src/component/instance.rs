@@ -239,8 +239,8 @@ impl Instance {
         }
     }
 
-    /// Calls `runner.run` of the first layer, `calls` times in a row and without the host's own work for a task.
-    /// Benchmarks use this function to measure the time that wasmtime itself takes.
+    /// Calls `runner.run` of the first layer `calls` times in a row. Skips the other work that the host does for each
+    /// task. Benchmarks use this function to measure the time that wasmtime itself takes.
     pub(crate) async fn run_bare(&mut self, task: &types::Task, calls: u32) -> wasmtime::Result<()> {
         let Some(Some(runner)) = self.runners.first() else { return Ok(()) };
         let calls = async |accessor: &Accessor<State>| {
@@ -282,9 +282,9 @@ impl Instance {
         self.calls.idle
     }
 
-    /// Waits for work that the guest has spawned and that still runs after its call has returned (promise S18). Waits
-    /// no longer than `limit`. Returns true if all spawned work has ended. The host stops the work after the time
-    /// `left`. Shortly before this time has passed, the host warns the guest.
+    /// Waits for work that the guest has spawned and that still runs after the host's call into the guest has returned
+    /// (promise S18). Waits no longer than `limit`. Returns true if all spawned work has ended. The host stops the work
+    /// after the time `left`. Shortly before this time has passed, the host warns the guest.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
         if self.is_idle() {
             return Ok(true);

@@ -20,8 +20,8 @@ const STEP: Duration = Duration::from_millis(25);
 const FEW: usize = 8;
 
 thread_local! {
-    /// How long this thread's guests have waited for their turns since the last change of the limit: the total time,
-    /// and the number of turns. The value is `None` if the thread has no limit.
+    /// The total time that this thread's guests have waited for their turns since the last change of the limit, and the
+    /// number of these turns. The value is `None` if the thread has no limit.
     static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
 }
 

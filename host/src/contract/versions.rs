@@ -29,8 +29,8 @@ const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
 /// wasmtime ignores build metadata, which is the part after `+`.
 const CANDIDATE_BESIDE: &str = "@0.3.0+rc-2026-03-15";
 
-/// Replaces other versions of WASI 0.3 in the component's names by 0.3.0. If the component cannot be read, returns the
-/// component unchanged, because the host reports the error when it compiles the component.
+/// Replaces other versions of WASI 0.3 by 0.3.0 in the names of the component's imports and exports. If the component
+/// cannot be read, returns the component unchanged, because the host reports the error when it compiles the component.
 ///
 /// # Errors
 ///

@@ -46,7 +46,7 @@ pub(super) struct Host {
     pub(super) rights: Rights,
 }
 
-/// What the page may do and show.
+/// Says what the page may do and show.
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct Rights {
     /// True if the page may retry and drop dead tasks.

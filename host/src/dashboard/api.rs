@@ -131,8 +131,8 @@ fn matches(timeline: &Timeline, query: &Query) -> bool {
         }
 }
 
-/// Answers with the details of one request. If `batch` is true, answers with the details of the batch of the request's
-/// durable tasks, which has the same id as the request.
+/// Answers with the details of the request with the id `id`. If `batch` is true, answers with the details of the batch
+/// of durable tasks with this id, if the host knows the batch.
 fn one(overview: &Overview, history: &History, id: &str, batch: bool) -> Response<Body> {
     let mut all = live(overview);
     all.extend(history.after(0).0);

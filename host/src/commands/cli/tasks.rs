@@ -62,7 +62,7 @@ pub(crate) enum TasksCommand {
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
         limit: usize,
     },
-    /// Lists the batches in the dead letter, which are the batches that failed for good, with the reasons.
+    /// Lists the batches that failed for good (the dead letter), with the reason for each failure.
     Dead {
         /// Largest number of batches to list.
         #[arg(long, default_value_t = 100, value_name = "COUNT")]

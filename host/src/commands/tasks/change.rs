@@ -26,8 +26,8 @@ pub(super) fn retry(store: &TaskStore, ids: &[String], choice: &ChoiceArgs) -> a
 }
 
 /// Removes batches. If `choice` has a filter, removes the batches that match the filter. Unless `yes` is set, this
-/// function asks the operator before it removes them, and returns false if the operator answers no. If `choice` has no
-/// filter, removes the batches with the IDs `ids`, and returns false if one of these batches is not stored.
+/// function asks the operator before it removes the batches, and returns false if the operator answers no. If `choice`
+/// has no filter, removes the batches with the IDs `ids`, and returns false if one of these batches is not stored.
 pub(super) fn drop(
     store: &TaskStore,
     ids: &[String],
