@@ -34,9 +34,9 @@ pub(super) enum Command {
     /// requests, and stops when the running requests and tasks have ended. If the host gets the same signal again, it
     /// stops immediately.
     ///
-    /// The exit code is 0 if the host abandoned no task when it stopped. The exit code is 1 if the application could
-    /// not run. The exit code is 2 if the command line has a mistake. The exit code is 3 if the host abandoned a task
-    /// when it stopped, or if the process ended by force.
+    /// The exit code is 0 if the stop abandoned no task. The exit code is 1 if the application could not run. The exit
+    /// code is 2 if the command line has a mistake. The exit code is 3 if the host abandoned a task when it stopped, or
+    /// if the process ended by force.
     ///
     /// Each option except `--env`, `--variable` and `--key-value` has an environment variable. You can also set most
     /// options in the manifest, under the option's name. The table `[component.ID.tool.epilogue]` is for one component,
