@@ -136,7 +136,8 @@ impl TestHost {
         self.send(Request::post(path).body(body.into()).expect("the path should be valid"))
     }
 
-    /// Sends a request over HTTP/1.1, on a new connection. The URI is a path. The test may set a `traceparent` header.
+    /// Sends a request over HTTP/1.1, on a new connection. The request's URI is a path. The test may set a
+    /// `traceparent` header.
     pub fn send(&self, mut request: Request<Bytes>) -> Exchange<'_> {
         let own = request.headers().get("traceparent").and_then(|parent| parent.to_str().ok());
         let trace_id = own.and_then(|parent| parent.get(3..35)).map(str::to_owned).unwrap_or_else(|| {
@@ -393,8 +394,7 @@ impl<'host> Exchange<'host> {
         std::str::from_utf8(self.response().body()).expect("the body should be text")
     }
 
-    /// Waits for the end of the request's tasks and teardown, and returns the request's record. Call this function only
-    /// once.
+    /// Waits until the request's tasks and teardown have ended, and returns the record. Call this function only once.
     pub fn drained(&self) -> RequestRecord {
         self.host.record(&self.trace_id)
     }

@@ -71,7 +71,7 @@ impl Observer {
         Self { readers, ..Self::default() }
     }
 
-    /// From now on, sends the record of each request that ends to `records`.
+    /// From now on, when a request ends, sends the request's record to `records`.
     pub(crate) fn observe(&mut self, records: Sender<RequestRecord>) {
         self.records = Some(records);
     }

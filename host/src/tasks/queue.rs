@@ -215,7 +215,7 @@ impl Queue {
     }
 
     /// Takes back the acceptance of a task that the host could not store. The task's number and the `args` bytes of its
-    /// arguments no longer count, unless the host has accepted another task after this task.
+    /// arguments no longer count toward the limits, unless the host has accepted another task after this task.
     pub(crate) fn refuse(&mut self, id: TaskId, args: usize) {
         if TaskId::from(self.accepted.tasks) == id {
             self.accepted.tasks -= 1;
@@ -225,7 +225,7 @@ impl Queue {
 
     /// Records that the handler has ended. From now on, the host stores each new durable task as soon as the guest adds
     /// the task. Returns copies of the waiting durable tasks that must run, because their condition (success, failure
-    /// or always) fits the end of the handler. The caller must store these tasks together. If no durable task waits,
+    /// or always) fits how the handler ended. The caller must store these tasks together. If no durable task waits,
     /// this function allocates no memory.
     pub(crate) fn end_of_handler(&mut self, failed: bool) -> Vec<Task> {
         self.handler_ended = true;

@@ -109,7 +109,7 @@ pub(crate) fn announce_retried(batch: &Batch, task: &engines::Task) {
     );
 }
 
-/// A failed attempt of a task, if the host will try the task again.
+/// The data of a failed attempt, if the host will try the task again.
 pub(crate) struct Retry<'a> {
     pub(crate) ids: RequestIds<'a>,
     pub(crate) component: &'a str,

@@ -121,8 +121,8 @@ impl Scope {
         }
     }
 
-    /// From now on, the requests that the guest sends count as part of `task` in the trace. If `task` is `None`, they
-    /// count as part of the request that the guest handles.
+    /// From now on, the requests that the guest sends count as part of `task` in the trace. If `task` is `None`, these
+    /// requests count as part of the request that the guest handles.
     pub(crate) fn calls_belong_to(&self, task: Option<TaskId>) {
         if let Some(trace) = &self.trace {
             trace.enter(task);

@@ -188,8 +188,7 @@ impl fmt::Display for NotStored {
     }
 }
 
-/// Adds to an error that the task engine cannot be used. If the error already says that the task engine cannot be used,
-/// the error stays the same.
+/// Makes an error say that the task engine cannot be used. If the error already says this, returns the error unchanged.
 fn unusable(error: Error) -> anyhow::Error {
     match error {
         Error::Unavailable(_) => error.into(),

@@ -29,9 +29,10 @@ pub(crate) struct Timeline {
     pub(crate) trace: Option<Arc<Trace>>,
     /// The id of the component that serves the request. The text is empty if the host answered without a component.
     pub(crate) component: String,
-    /// The wall-clock time at which the request arrived.
+    /// The wall-clock time at which the request arrived, or at which the worker started the batch.
     pub(crate) time: SystemTime,
-    /// The time at which the request arrived. All other times in the timeline are later.
+    /// The time at which the request arrived, or at which the worker started the batch. Only the tasks of a batch can
+    /// have earlier times, because the guest added these tasks earlier.
     pub(crate) began: Instant,
     /// The time at which the handler returned a response, or the host made its own response.
     pub(crate) responded: Option<Instant>,

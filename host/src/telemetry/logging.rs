@@ -1,7 +1,8 @@
 //! Writes the host's log, which consists of events on stderr.
 //!
-//! Events contain names, errors and addresses that guests and clients choose. The formatter `Fields` escapes these
-//! texts, so that a text cannot begin a new line or control a terminal. In a JSON log, these texts are JSON strings.
+//! A log event can contain names, errors and addresses that guests and clients choose. The formatter `Fields` escapes
+//! these texts, so that a text cannot begin a new line or control a terminal. In a JSON log, these texts are JSON
+//! strings.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal as _};
@@ -36,7 +37,7 @@ pub(crate) fn set_format(format: LogFormat) {
 }
 
 /// Starts the log: from now on, the host writes events to stderr, and passes the events to `bridge`. The host writes no
-/// events to stdout. On stdout, it writes only the output of guests and its own addresses.
+/// events to stdout. On stdout, the host writes only the output of guests and the addresses that the host listens on.
 pub(crate) fn init(options: &HostOptions, bridge: Option<Bridge>) -> anyhow::Result<()> {
     set_format(options.log_format);
     let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;

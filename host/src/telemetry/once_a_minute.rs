@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The largest number of subjects, such as servers, for which the host counts one event separately. For all other
-/// subjects, the host counts the event together.
+/// The largest number of subjects, such as servers, for which the host counts one event separately. The host counts the
+/// events of all other subjects together.
 const SUBJECTS: usize = 16;
 
 /// Makes sure that the host logs an event at most once a minute.
@@ -82,7 +82,7 @@ impl OnceAMinute {
         Some(std::mem::take(&mut pace.times))
     }
 
-    /// Reports whether the host would log the next event at once and has already logged all counted events.
+    /// Reports whether the host would log the next event immediately and has already logged all counted events.
     fn is_idle(&self) -> bool {
         let pace = self.pace();
         pace.times == 0 && pace.told.is_none_or(|told| told.elapsed() >= MINUTE)

@@ -47,10 +47,10 @@ pub(crate) use self::meters::Meters;
 
 /// The largest age of a gauge's value when the host sends the value to the collector.
 const GAUGES: Duration = Duration::from_secs(5);
-/// The time that the collector has at least to receive the remaining telemetry when the process ends. The time does not
-/// get shorter if less of the grace period is left.
+/// The shortest time limit for sending the remaining telemetry to the collector when the process ends. The process
+/// waits this long even if less of the grace period is left.
 const LEAST: Duration = Duration::from_secs(1);
-/// The time that the collector has at most to receive the remaining telemetry when the process ends.
+/// The longest time limit for sending the remaining telemetry to the collector when the process ends.
 const MOST: Duration = Duration::from_secs(5);
 
 /// The exporters of the process, one for each signal: traces, metrics and logs. If no variable names an endpoint for a

@@ -1,5 +1,5 @@
-//! Writes to the process's stdout and stderr. Printing never blocks on a slow reader, because other requests run on the
-//! same thread.
+//! Writes to the process's stdout and stderr. Writing never waits for the process that reads the output, because other
+//! requests run on the same thread.
 //!
 //! The host writes as many bytes as the system accepts without waiting. The host buffers the other bytes, and a
 //! separate thread for each stream writes the buffer. If a guest prints more bytes than a pipe holds, only this guest
@@ -49,7 +49,7 @@ pub(crate) static STDERR: Stream = Stream::new(File::Stderr);
 pub(crate) struct Stream {
     file: File,
     buffer: Mutex<Buffer>,
-    /// Wakes a thread when there are bytes to write, or when bytes were written.
+    /// Wakes the stream's thread when there are bytes to write, and wakes waiting threads when bytes were written.
     changed: Condvar,
 }
 
@@ -85,8 +85,8 @@ impl Buffer {
         self.kept.len() + self.taken
     }
 
-    /// Reports whether the thread must still write a message about lost events. If the stream is closed, the result is
-    /// false.
+    /// Reports whether the stream's thread must still write a message about lost events. If the stream is closed, the
+    /// result is false.
     fn owes(&self) -> bool {
         self.lost > 0 && !self.closed
     }
@@ -239,7 +239,7 @@ pub(crate) fn flush() {
     STDERR.flush();
 }
 
-/// Writes the host's log events to stderr. The host writes either the whole event or nothing of the event.
+/// Writes the host's log events to stderr. For each event, writes either the whole event or nothing.
 pub(crate) struct Events;
 
 impl Write for Events {

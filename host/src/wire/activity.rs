@@ -54,9 +54,10 @@ impl Activity {
         self.left.set(true);
     }
 
-    /// Reports whether the connection has more than `max` running requests, after the client has given up some
-    /// requests. If the client has given up no requests, the result is always false, because HTTP itself limits the
-    /// number of requests in this case. A request whose response was sent a moment ago may still count as running.
+    /// Reports whether the client has given up requests on this connection, and the connection still has more than
+    /// `max` running requests. If the client has given up no requests, the result is always false, because HTTP itself
+    /// limits the number of requests in this case. A request whose response was sent a moment ago may still count as
+    /// running.
     pub(crate) fn is_over(&self, max: usize) -> bool {
         self.left.get() && self.at_work.get() > max
     }

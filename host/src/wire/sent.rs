@@ -111,7 +111,8 @@ impl Delivery {
     /// Reports whether the host is waiting for the guest, and not for the client. The host waits for the guest to write
     /// more if the operating system has taken everything that the guest has written. If the response has ended, the
     /// host waits for the guest to return. hyper may keep copies of a buffer's bytes until the next flush. Therefore,
-    /// the result is true only if hyper has flushed the connection since the guest wrote its newest piece.
+    /// until the response has ended, the result is true only if hyper has flushed the connection since the guest wrote
+    /// its newest piece.
     fn is_up_to_the_guest(&self) -> bool {
         if self.end().is_none() {
             return true;

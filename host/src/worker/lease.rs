@@ -186,8 +186,8 @@ impl<'a> LeasedBatch<'a> {
 
     /// Handles a task that has failed for good. The failure policy of the batch decides whether only this task goes to
     /// the dead letter, or also the tasks behind this task. If the worker is killed between `bury_apart` and
-    /// `checkpoint`, the task is both in the dead letter and in the batch. The next worker sees that the task has no
-    /// attempts left, and calls this function again.
+    /// `checkpoint`, the task is both in the dead letter and in the batch. The worker that leases the batch next sees
+    /// that the task has no attempts left, and calls this function again.
     async fn failed(&mut self, index: u32, record: TaskRecord) -> engines::Result<Option<End>> {
         let policy = self.life.scope.queue().policy();
         if policy == FailurePolicy::Stop {

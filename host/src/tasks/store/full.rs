@@ -1,7 +1,7 @@
 //! Estimates how many batches wait in the task engine, to enforce the limit `max-backlog`.
 //!
-//! The host asks the task engine for the number at most once a second. Until the next answer, the host adds the number
-//! of batches that this process has stored since the last answer.
+//! The host asks the task engine at most once a second how many batches wait. Until the next answer, the host adds the
+//! number of batches that this process has stored since the last answer.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};

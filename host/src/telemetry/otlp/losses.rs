@@ -84,7 +84,7 @@ impl Losses {
         tracing::warn!(target: "epilogue::otlp", signal, lost, error = why, "telemetry was lost, because the collector did not take it");
     }
 
-    /// Records the result of the last attempt before the process ends, and logs how many items are lost.
+    /// Records the result of the last attempt to send items before the process ends, and logs how many items are lost.
     pub(super) fn end(&self, result: &OTelSdkResult) {
         let Err(error) = result else { return };
         self.lose(self.waiting.swap(0, Relaxed));

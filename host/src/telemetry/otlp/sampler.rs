@@ -8,7 +8,7 @@ use super::variables::Variables;
 
 const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 
-/// Returns the sampler that the variables name. The default is `parentbased_always_on`.
+/// Returns the sampler that the environment variables name. The default is `parentbased_always_on`.
 pub(super) fn sampler(variables: &mut Variables<'_>) -> Sampler {
     let names = "one of \"always_on\", \"always_off\", \"traceidratio\", \"parentbased_always_on\", \
                  \"parentbased_always_off\", \"parentbased_traceidratio\"";

@@ -30,8 +30,8 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Makes the trace of a request with the id `id`. `client` has the headers `traceparent` and `tracestate` from the
-    /// client. If the client has sent no valid `traceparent`, the request starts a new trace.
+    /// Makes the trace of a request with the id `id`. `client` contains the headers `traceparent` and `tracestate` from
+    /// the client. If the client has sent no valid `traceparent`, the request starts a new trace.
     pub(crate) fn of_request(spans: Arc<Spans>, client: Option<(&str, Option<&str>)>, id: u128) -> Self {
         let parent = client.and_then(|(traceparent, tracestate)| remote(traceparent, tracestate));
         let trace = parent.as_ref().map_or(TraceId::from(id), SpanContext::trace_id);
@@ -64,7 +64,7 @@ impl Trace {
         text
     }
 
-    /// Returns the context of the span with the id `span`, which is part of the same trace.
+    /// Returns the context of the span with the id `span`. The span is part of this trace.
     pub(crate) fn with(&self, span: SpanId) -> SpanContext {
         let own = &self.own;
         SpanContext::new(own.trace_id(), span, own.trace_flags(), false, own.trace_state().clone())

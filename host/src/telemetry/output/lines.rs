@@ -1,7 +1,7 @@
 //! Turns each line that guests print into an event of the JSON log.
 //!
-//! Unlike the host's own events, these events are never lost. If the buffer is full, the guest waits. The guest also
-//! waits in this case if the log has the format `text`.
+//! The host's own events can be lost, but the events for lines of guests are never lost. If the buffer is full, the
+//! guest waits. The guest also waits in this case if the log has the format `text`.
 
 use std::io;
 use std::pin::Pin;
