@@ -136,8 +136,7 @@ impl TestHost {
         self.send(Request::post(path).body(body.into()).expect("the path should be valid"))
     }
 
-    /// Sends a request over HTTP/1.1, on a new connection. The request's URI is a path. The test may set a
-    /// `traceparent` header.
+    /// Sends a request over HTTP/1.1, on a new connection. The URI is a path. The test may set a `traceparent` header.
     pub fn send(&self, mut request: Request<Bytes>) -> Exchange<'_> {
         let own = request.headers().get("traceparent").and_then(|parent| parent.to_str().ok());
         let trace_id = own.and_then(|parent| parent.get(3..35)).map(str::to_owned).unwrap_or_else(|| {
