@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The number of accepted tasks that have not ended and that the host has not stored in the task engine. All clones of
-/// this value share one number.
+/// this value contain the same number.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Backlog(Arc<AtomicUsize>);
 

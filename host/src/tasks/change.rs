@@ -16,9 +16,9 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Changes one batch, and logs the change for each task of the batch. Hosts do not notice the change, so the
-    /// process of the operator's command logs it. Returns false if no batch has this id, or if the change is `Retry`
-    /// and the batch is not dead.
+    /// Changes one batch, and logs the change for each task of the batch. The process of the operator's command logs
+    /// the change, because no host notices the change. Returns false if no batch has this id, or if the change is
+    /// `Retry` and the batch is not dead.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ use std::sync::Arc;
 pub(crate) struct Layer {
     /// The id of the layer's component in the manifest.
     pub(crate) id: Arc<str>,
-    /// True if the layer can run tasks.
+    /// True if the layer's component exports `epilogue:background/runner`, so that the host can run the component's
+    /// tasks.
     pub(crate) runs_tasks: bool,
 }

@@ -35,12 +35,12 @@ pub(crate) struct LeasedBatch {
     pub(crate) task: String,
     /// The number of the task's newest attempt. The first attempt has number 1.
     pub(crate) attempt: u32,
-    /// The number of tasks of the batch that wait behind this task.
+    /// The number of the batch's tasks that wait behind the task `task`.
     pub(crate) behind: usize,
     /// The time at which the request stored the batch, in the format of RFC 3339.
     pub(crate) since: String,
     /// The number of seconds until the lease ends, if the worker does not extend the lease. The value is `None` if the
-    /// task engine does not know this time.
+    /// task engine does not know the end of the lease.
     pub(crate) lease_left: Option<f64>,
 }
 

@@ -26,7 +26,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Adds the numbers of tasks from `workers`, which is the summary of the durable tasks that this process has run.
+    /// Adds the numbers of tasks from `workers` to this summary. `workers` is the summary of the durable tasks that
+    /// this process has run.
     pub(crate) fn with_tasks_of(self, workers: Self) -> Self {
         Self {
             requests: self.requests,

@@ -84,8 +84,8 @@ struct Durability {
     attempts: u32,
     /// The pauses between the attempts of a durable task, if the guest sets no other pauses.
     backoff: Backoff,
-    /// The generation of new durable tasks. If a request adds a durable task, the task has generation 0. If a durable
-    /// task adds a durable task, the new task has the next higher generation.
+    /// The generation that a new durable task gets. A durable task from a request has generation 0. A durable task from
+    /// another durable task has the next higher generation.
     generation: u32,
 }
 
@@ -132,8 +132,8 @@ impl Queue {
     }
 
     /// Prepares the queue for a batch of stored tasks on a worker. New tasks get numbers above `last`, the number of
-    /// the batch's last task. `generation` is the generation of the stored tasks. Durable tasks that the stored tasks
-    /// add get the next higher generation.
+    /// the batch's last task. `generation` is the generation of the stored tasks. If a stored task adds a durable task,
+    /// the new task has the generation `generation` + 1.
     pub(crate) fn resume(mut self, policy: FailurePolicy, last: TaskId, generation: u32) -> Self {
         self.policy = policy;
         self.durability.generation = generation.saturating_add(1);
@@ -186,9 +186,9 @@ impl Queue {
         })
     }
 
-    /// Reports whether the host must store a task. Closure tasks and other tasks that only this process can run cannot
-    /// be stored, so the setting `durable` does not apply to these tasks. If the guest asks for a durable task that
-    /// only this process can run, returns an error.
+    /// Reports whether the host must store a task. The host cannot store tasks that only this process can run, such as
+    /// closure tasks. The setting `durable` does not apply to these tasks. If the guest asks for such a task as a
+    /// durable task, returns an error.
     fn is_durable(&self, options: &TaskOptions) -> Result<bool, EnqueueError> {
         let here = limits::refuses_durable(options.instance_bound, options.cancel_on_disconnect);
         match here {
@@ -214,8 +214,9 @@ impl Queue {
         task.durable && self.handler_ended
     }
 
-    /// Takes back the acceptance of a task that the host could not store. The task's number and the `args` bytes of its
-    /// arguments no longer count toward the limits, unless the host has accepted another task after this task.
+    /// Takes back the acceptance of a task that the host could not store. The task and the `args` bytes of the task's
+    /// arguments no longer count toward the limits, and the next task gets the number `id`. If the host has accepted
+    /// another task in the meantime, nothing changes.
     pub(crate) fn refuse(&mut self, id: TaskId, args: usize) {
         if TaskId::from(self.accepted.tasks) == id {
             self.accepted.tasks -= 1;
@@ -235,8 +236,8 @@ impl Queue {
         self.waiting.iter().filter(|task| task.is_stored_after(failed)).cloned().collect()
     }
 
-    /// Removes and returns the tasks whose copies [`Queue::end_of_handler`] has returned. The host calls this function
-    /// when it has stored the tasks, because workers then run the tasks.
+    /// Removes from the queue the tasks that the host has stored, and returns these tasks. The host calls this function
+    /// when the host has stored the copies from [`Queue::end_of_handler`]. Workers then run the tasks.
     pub(crate) fn hand_over(&mut self, failed: bool) -> Vec<Task> {
         let (stored, waiting) =
             mem::take(&mut self.waiting).into_iter().partition::<Vec<_>, _>(|task| task.is_stored_after(failed));
@@ -280,7 +281,7 @@ impl Queue {
     }
 
     /// Records that the instance has died. Waiting tasks that are bound to the dead instance can no longer run. Tasks
-    /// that a new instance adds later can run.
+    /// that a new instance adds later are not affected.
     pub(crate) fn orphan(&mut self) {
         for task in &mut self.waiting {
             task.orphaned = task.instance_bound;
@@ -303,8 +304,7 @@ impl Queue {
         self.waiting.pop_front()
     }
 
-    /// If the queue is empty, closes the queue, so that it accepts no further tasks. Returns true if the queue is
-    /// closed.
+    /// If the queue is empty, closes the queue and returns true. A closed queue accepts no further tasks.
     pub(crate) fn close_if_empty(&mut self) -> bool {
         self.closed = self.waiting.is_empty();
         self.closed

@@ -40,8 +40,8 @@ pub struct TaskRecord {
 }
 
 impl TaskRecord {
-    /// Makes the record of a stored task that this process has not run. The attempt's number and the elapsed time are
-    /// 0.
+    /// Makes the record of a stored task from the task's data in the batch. The attempt's number and the elapsed time
+    /// are 0, because this process has not run the task.
     pub(crate) fn of_stored(batch: &Batch, task: &engines::Task, state: TaskState) -> Self {
         Self {
             id: task.id,
@@ -182,10 +182,10 @@ pub struct RequestRecord {
     pub status: StatusCode,
     /// How the response ended.
     pub outcome: ResponseOutcome,
-    /// The tasks that the host has accepted and not stored in a task engine, in the order in which the tasks ended.
+    /// The tasks that ended or became dead in this process, in the order in which the tasks ended.
     pub tasks: Vec<TaskRecord>,
-    /// The tasks that the host has stored in a task engine, in the order in which a worker runs the tasks. Stored tasks
-    /// end later, on a worker.
+    /// The tasks that the host has stored in a task engine, in the order in which the host stored the tasks. Stored
+    /// tasks end later, on a worker.
     pub stored: Vec<StoredTask>,
     /// The number of teardowns that ran (promise S9). The number is zero if the guest registered no teardown, or if the
     /// instance had died. The number is more than one if a teardown added a task and the task registered another
@@ -195,8 +195,8 @@ pub struct RequestRecord {
     /// spawned.
     pub errors: Vec<String>,
     /// The number of the guest's handles after the request, minus the number of the guest's handles before the request
-    /// (promise S9). The result should be 0. Only the first request of an instance may leave handles open, such as
-    /// stdout.
+    /// (promise S9). If the number is positive, the guest has left handles open. Only the first request of an instance
+    /// may leave handles open, because a guest opens some handles only once, such as stdout.
     pub leaked: isize,
 }
 

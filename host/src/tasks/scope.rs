@@ -22,7 +22,7 @@ pub(crate) struct Scope {
     /// The outcome of the response. The value is empty until the response has ended. If the host stores a task after
     /// the end of the response, the host stores the outcome with the task.
     pub(crate) outcome: OnceLock<ResponseOutcome>,
-    /// The text with which the idempotency keys of the request's tasks begin. The value is `None` if the keys begin
+    /// The text with which the idempotency key of each task begins. If the value is `None`, the idempotency keys begin
     /// with the request's id.
     key: Option<String>,
     queue: Mutex<Queue>,
@@ -33,8 +33,8 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Makes the scope of a request that arrived with `headers`. If `spans` is set, the host exports traces. The
-    /// request then gets its own span, and the guest sees this span instead of the client's span.
+    /// Makes the scope of a request that arrived with `headers`. If `spans` is set, the host exports traces, the
+    /// request gets its own span, and the guest sees the request's span instead of the client's span.
     pub(crate) fn new(headers: &HeaderMap, queue: Queue, spans: Option<&Arc<Spans>>) -> Self {
         let id = Uuid::now_v7();
         let mut trace_context = trace_context(headers, &id);
@@ -58,7 +58,8 @@ impl Scope {
         }
     }
 
-    /// Makes the scope for a batch of stored tasks on a worker. The idempotency keys of these tasks begin with `key`.
+    /// Makes the scope for a batch of stored tasks on a worker. The idempotency key of each task in the batch begins
+    /// with `key`.
     pub(crate) fn resume(
         id: String,
         key: String,
@@ -121,8 +122,8 @@ impl Scope {
         }
     }
 
-    /// From now on, the requests that the guest sends count as part of `task` in the trace. If `task` is `None`, these
-    /// requests count as part of the request that the guest handles.
+    /// From now on, the requests that the guest sends count as part of `task` in the trace. If `task` is `None`, the
+    /// requests that the guest sends count as part of the request or the batch of this scope.
     pub(crate) fn calls_belong_to(&self, task: Option<TaskId>) {
         if let Some(trace) = &self.trace {
             trace.enter(task);

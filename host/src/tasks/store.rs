@@ -5,8 +5,8 @@
 //! ```
 //!
 //! After the handler has returned, and before the host sends the response headers, the host stores all durable tasks of
-//! the handler as one batch. If the guest adds a durable task later, the host stores the task before the guest gets the
-//! task's id. `worker/lease.rs` describes how a worker runs a batch.
+//! the handler as one batch. If the guest adds a durable task after the handler has returned, the host stores the task
+//! before the guest gets the task's id. `worker/lease.rs` describes how a worker runs a batch.
 
 mod full;
 
@@ -26,8 +26,9 @@ use crate::tasks::queue::Task;
 use crate::tasks::record::StoredTask;
 use crate::tasks::scope::Scope;
 
-/// A task engine, and the thread on which the host calls the task engine. Guests run on other threads, so a call to the
-/// task engine never waits for a guest. A call runs to its end even if the calling code no longer waits for the result.
+/// A task engine, and the thread on which the host calls the task engine. No guest runs on this thread, so a call to
+/// the task engine never waits for a guest. A call runs to its end even if the calling code no longer waits for the
+/// result.
 #[derive(Clone)]
 pub struct TaskStore {
     task_engine: Arc<dyn TaskEngine>,
@@ -46,8 +47,8 @@ impl TaskStore {
     /// # Errors
     ///
     /// Returns an error if the URL is not the address of a task engine, or if the task engine's file cannot be opened.
-    /// Also returns an error if the task engine would refuse later calls too, for example because of a wrong password,
-    /// an unknown host name, a database that does not exist, or another kind of server.
+    /// Also returns an error if waiting does not help: for example, if the password is wrong, the host name is unknown,
+    /// the database does not exist, or the server is not a task engine.
     pub fn of(options: &HostOptions) -> anyhow::Result<Option<Self>> {
         let Some(url) = &options.engine else { return Ok(None) };
         let options = Options { visibility: options.visibility_timeout, ..Options::default() };
@@ -95,7 +96,7 @@ impl TaskStore {
     }
 
     /// Calls the task engine, and blocks the calling thread until the call has ended. Do not use this function on a
-    /// thread that runs an event loop.
+    /// thread that runs an event loop, because the event loop would stop for this time.
     pub(crate) fn wait<T, F>(&self, call: impl FnOnce(Arc<dyn TaskEngine>) -> F) -> engines::Result<T>
     where
         T: Send + 'static,
@@ -146,8 +147,8 @@ impl TaskStore {
     }
 }
 
-/// Describes how many batches the task engine holds in each state. If batches are already leased when the host starts,
-/// other processes have leased these batches, and these processes may have died.
+/// Describes how many batches the task engine holds in each state. The host calls this function when the host starts,
+/// so other processes hold the leases, and these processes may have died.
 fn summary(counts: &Counts) -> String {
     let Counts { ready, delayed, leased, dead } = counts;
     let leased = match leased {
@@ -188,7 +189,8 @@ impl fmt::Display for NotStored {
     }
 }
 
-/// Makes an error say that the task engine cannot be used. If the error already says this, returns the error unchanged.
+/// Makes an error say that the task engine cannot be used. Returns [`Error::Unavailable`] unchanged, because the text
+/// of this error already says that the task engine is not available.
 fn unusable(error: Error) -> anyhow::Error {
     match error {
         Error::Unavailable(_) => error.into(),

@@ -31,8 +31,8 @@ pub(crate) struct Timeline {
     pub(crate) component: String,
     /// The wall-clock time at which the request arrived, or at which the worker started the batch.
     pub(crate) time: SystemTime,
-    /// The time at which the request arrived, or at which the worker started the batch. Only the tasks of a batch can
-    /// have earlier times, because the guest added these tasks earlier.
+    /// The time at which the request arrived, or at which the worker started the batch. All other times in the timeline
+    /// are later, with one exception: the guest added the tasks of a batch before the worker started the batch.
     pub(crate) began: Instant,
     /// The time at which the handler returned a response, or the host made its own response.
     pub(crate) responded: Option<Instant>,
@@ -180,7 +180,7 @@ impl Timeline {
         }
     }
 
-    /// Converts a time of the timeline to wall-clock time.
+    /// Converts a time in the timeline, such as the start of an attempt, to wall-clock time.
     pub(crate) fn wall(&self, moment: Instant) -> SystemTime {
         self.time + moment.saturating_duration_since(self.began)
     }
@@ -190,9 +190,8 @@ impl Timeline {
         moment.saturating_duration_since(self.began)
     }
 
-    /// Returns how long a task has waited for its first attempt, which began at `began`. The wait begins when the
-    /// response has been sent. If the guest adds the task after that moment, the wait begins when the guest adds the
-    /// task.
+    /// Returns how long a task has waited for its first attempt, which began at `began`. The wait begins when the guest
+    /// has added the task and the host has sent the response.
     pub(crate) fn wait(&self, task: &TaskTimeline, began: Instant) -> Duration {
         let ready = self.sent.map_or(task.added, |sent| sent.max(task.added));
         began.saturating_duration_since(ready)
@@ -283,9 +282,9 @@ impl Timeline {
         self.responded = Some(Instant::now());
     }
 
-    /// Finds a task in the timeline. If the task is missing, adds the task now. A durable task is missing if the host
-    /// has stored the task without appending it to the queue. This happens if the guest adds the task after the handler
-    /// has returned, or during a task on a worker.
+    /// Finds a task in the timeline. If the task is missing, adds the task now. A durable task is missing if the guest
+    /// has added the task after the handler has returned, or during a task on a worker. The host stores such a task
+    /// without appending the task to the queue.
     fn known(&mut self, id: TaskId, name: &str, component: &Arc<str>) -> &mut TaskTimeline {
         let place = self.tasks.iter().rposition(|task| task.id == id).unwrap_or_else(|| {
             self.added(id, name, component, Instant::now());
@@ -308,8 +307,8 @@ impl Shared {
         Arc::new(Self { timeline: Mutex::new(timeline), has_output })
     }
 
-    /// Locks the timeline. The result is usable even if another thread has panicked while it held the lock, because
-    /// each single change leaves the timeline valid.
+    /// Locks the timeline. If another thread has panicked while that thread held the lock, the timeline is still
+    /// usable, because each single change leaves the timeline valid.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Timeline> {
         self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
     }

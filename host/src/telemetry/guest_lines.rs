@@ -62,7 +62,7 @@ impl LineSplitter {
         }
     }
 
-    /// From now on, records `origin` as the request and the task that print the lines. If the previous origin has
+    /// From now on, the guest's output belongs to the request and the task in `origin`. If the previous origin has
     /// printed a line without a line break, first ends this line.
     pub(super) fn belong_to(&mut self, origin: Option<Arc<Origin>>, write: impl FnMut(Line<'_>)) {
         self.end(write);

@@ -1,8 +1,8 @@
 //! Writes the host's log, which consists of events on stderr.
 //!
-//! A log event can contain names, errors and addresses that guests and clients choose. The formatter `Fields` escapes
-//! these texts, so that a text cannot begin a new line or control a terminal. In a JSON log, these texts are JSON
-//! strings.
+//! A log event can contain names, errors and addresses that guests and clients choose. In a text log, the formatter
+//! `Fields` escapes the names, errors and addresses, so that none of them can begin a new line or control a terminal.
+//! In a JSON log, the names, errors and addresses are JSON strings.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal as _};
@@ -36,8 +36,8 @@ pub(crate) fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Relaxed);
 }
 
-/// Starts the log: from now on, the host writes events to stderr, and passes the events to `bridge`. The host writes no
-/// events to stdout. On stdout, the host writes only the output of guests and the addresses that the host listens on.
+/// Starts the log: from now on, the host writes events to stderr, and passes the events to `bridge`. On stdout, the
+/// host writes only the output of guests and the addresses that the host listens on.
 pub(crate) fn init(options: &HostOptions, bridge: Option<Bridge>) -> anyhow::Result<()> {
     set_format(options.log_format);
     let filter = EnvFilter::try_new(options.log.show()).context("cannot log")?;
@@ -71,10 +71,9 @@ pub(crate) fn warn(warning: &str) {
     _ = io::Write::write_all(&mut Events, format!("Warning: {warning}\n").as_bytes());
 }
 
-/// Reports whether the log may contain an event. At the levels `debug` and `trace`, the log contains only the project's
-/// own events, because events of libraries can contain secrets, such as passwords in URLs and clients' headers. At all
-/// levels, the log contains no events of the HTTP/2 library, because a client can cause any number of warnings in this
-/// library.
+/// Reports whether the log may contain an event. At the levels `debug` and `trace`, the log contains no events of
+/// libraries, because these events can contain secrets, such as passwords in URLs and clients' headers. At all levels,
+/// the log contains no events of the library `h2` (HTTP/2). A client can make this library log any number of warnings.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     target.starts_with("epilogue") || *metadata.level() <= Level::INFO && target != "h2" && !target.starts_with("h2::")
@@ -98,8 +97,8 @@ fn write_line(target: &str, message: &str) {
 /// Writes an event's fields as text: first the message, and then each further field as `name=value`. Values that are
 /// texts are in quotes.
 ///
-/// If the host has started the request's trace, the id of the trace is the id of the request without hyphens. In this
-/// case, the text contains no `trace_id`, because two long ids make a line hard to read.
+/// If the host has started the request's trace, the id of the trace is the id of the request without hyphens. The text
+/// then contains only the request's id and no `trace_id`, because two long ids make a line hard to read.
 struct Fields;
 
 impl<'writer> FormatFields<'writer> for Fields {
@@ -179,8 +178,8 @@ impl<W: Write> Write for Escaped<W> {
     }
 }
 
-/// Reports whether a character could begin a new line or control a terminal. Such a character ends a line, is a control
-/// character, or changes the direction of the text.
+/// Reports whether a character could begin a new line or control a terminal. These characters are line ends, control
+/// characters, and characters that change the direction of the text.
 pub(crate) fn is_command(c: char) -> bool {
     c.is_control()
         || matches!(

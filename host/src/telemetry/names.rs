@@ -3,8 +3,8 @@
 //! The host's own names are the names that Prometheus uses. If a collector passes the metrics on to Prometheus, the
 //! collector converts OpenTelemetry's names back to the host's names.
 
-/// Words that contain `_` in OpenTelemetry's names, although a `_` in the host's names usually becomes a `.`. Each
-/// entry contains the wrong word with `.`, followed by the correct word with `_`.
+/// The words that keep the `_`, because OpenTelemetry's names contain these words with a `_`. In all other words, the
+/// host replaces each `_` by a `.`. Each entry contains the wrong word with `.`, and then the correct word with `_`.
 const WORDS: [(&str, &str); 2] = [("active.requests", "active_requests"), ("status.code", "status_code")];
 
 /// The bounds of the buckets of `http.server.request.duration`, in seconds. OpenTelemetry's conventions define these

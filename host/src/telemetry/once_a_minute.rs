@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The largest number of subjects, such as servers, for which the host counts one event separately. The host counts the
-/// events of all other subjects together.
+/// The largest number of subjects that [`EachOnceAMinute`] counts separately. A subject is, for example, a server to
+/// which guests send requests.
 const SUBJECTS: usize = 16;
 
 /// Makes sure that the host logs an event at most once a minute.
@@ -26,9 +26,9 @@ struct Pace {
 }
 
 impl OnceAMinute {
-    /// Counts the event. If the host has not logged the event within the last minute, returns the number of times that
-    /// the event has happened since it was last logged, including this time. In this case, the caller must log the
-    /// event.
+    /// Counts the event. Returns `None` if the host has logged the event within the last minute. Otherwise, the caller
+    /// must log the event, and the result is the number of times that the event has happened since the host last logged
+    /// the event.
     pub(crate) fn due(&self) -> Option<u64> {
         self.note().ok()
     }
@@ -44,8 +44,8 @@ impl OnceAMinute {
         }
     }
 
-    /// Counts the event. The count is the number of times that the event has happened since it was last logged. If the
-    /// host may log the event now, returns the count. Otherwise, returns an error with the count and with the time at
+    /// Counts the event. If the host may log the event now, returns the number of times that the event has happened
+    /// since the host last logged the event. Otherwise, returns an error with the same number, and with the time at
     /// which the host may log the event again.
     fn note(&self) -> Result<u64, (u64, Instant)> {
         let (now, mut pace) = (Instant::now(), self.pace());
@@ -71,8 +71,8 @@ impl OnceAMinute {
         });
     }
 
-    /// Returns the number of times that the event has happened since it was last logged. Returns `None` if this number
-    /// is 0, or if less than a minute has passed since the event was last logged.
+    /// Returns the number of times that the event has happened since the host last logged the event. Returns `None` if
+    /// this number is 0, or if the host has logged the event within the last minute.
     fn take_rest(&self) -> Option<u64> {
         let (now, mut pace) = (Instant::now(), self.pace());
         if pace.times == 0 || pace.told.is_some_and(|told| now - told < MINUTE) {
@@ -82,7 +82,7 @@ impl OnceAMinute {
         Some(std::mem::take(&mut pace.times))
     }
 
-    /// Reports whether the host would log the next event immediately and has already logged all counted events.
+    /// Reports whether the host has logged all counted events, and would log the next event immediately.
     fn is_idle(&self) -> bool {
         let pace = self.pace();
         pace.times == 0 && pace.told.is_none_or(|told| told.elapsed() >= MINUTE)
@@ -94,12 +94,12 @@ impl OnceAMinute {
 }
 
 /// Makes sure that the host logs an event at most once a minute for each subject, such as the server to which a guest
-/// sends a request. A guest can use any number of subjects. Therefore, the host counts at most [`SUBJECTS`] subjects
-/// separately at the same time, and all other subjects together.
+/// sends a request. The host counts at most [`SUBJECTS`] subjects separately at the same time, and all other subjects
+/// together, because a guest can cause events with any number of subjects.
 #[derive(Debug, Default)]
 pub(crate) struct EachOnceAMinute {
-    /// The hashes of the subjects. The map does not keep the subjects themselves, because a guest can choose long
-    /// texts.
+    /// The hash of each subject, and the count of the subject's events. The list does not contain the subjects
+    /// themselves, because a guest can choose long texts.
     subjects: Mutex<Vec<(u64, Arc<OnceAMinute>)>>,
     others: Arc<OnceAMinute>,
 }
@@ -136,7 +136,7 @@ mod tests {
 
     type Told = Arc<Mutex<Vec<(u64, u64)>>>;
 
-    /// Returns a `log` function that records the current second and the count of events.
+    /// Returns a `log` function that adds two numbers to `told`: the seconds since `start`, and the count of events.
     fn log(told: &Told, start: Instant) -> impl FnOnce(u64) + Send + use<> {
         let told = told.clone();
         move |times| told.lock().unwrap().push((start.elapsed().as_secs(), times))

@@ -47,8 +47,8 @@ pub(crate) use self::meters::Meters;
 
 /// The largest age of a gauge's value when the host sends the value to the collector.
 const GAUGES: Duration = Duration::from_secs(5);
-/// The shortest time limit for sending the remaining telemetry to the collector when the process ends. The process
-/// waits this long even if less of the grace period is left.
+/// The shortest time limit for sending the remaining telemetry to the collector when the process ends. This minimum
+/// applies even if less of the grace period is left.
 const LEAST: Duration = Duration::from_secs(1);
 /// The longest time limit for sending the remaining telemetry to the collector when the process ends.
 const MOST: Duration = Duration::from_secs(5);
@@ -121,8 +121,8 @@ impl Otlp {
         self.logs.as_ref().map(|logs| logs.guest_log())
     }
 
-    /// Returns the table that contains the trace of each running request. The host adds these traces to log records.
-    /// Returns `None` if the host exports no logs.
+    /// Returns the table that contains the trace of each running request. The host adds the trace of a request to each
+    /// log record about the request. Returns `None` if the host exports no logs.
     pub(crate) fn places(&self) -> Option<Arc<Places>> {
         self.logs.as_ref().map(|logs| logs.places.clone())
     }

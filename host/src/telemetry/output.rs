@@ -2,10 +2,11 @@
 //! requests run on the same thread.
 //!
 //! The host writes as many bytes as the system accepts without waiting. The host buffers the other bytes, and a
-//! separate thread for each stream writes the buffer. If a guest prints more bytes than a pipe holds, only this guest
-//! waits. Log events must not wait, because the request that logs an event would wait too. So the buffer for events is
-//! larger than the buffer for guests. If the buffer for events is full, further events are lost. The host counts lost
-//! events, and logs their number as soon as another process reads the stream again (promise S3).
+//! separate thread for each stream writes the buffer. The buffer has a limit for the output of guests and a higher
+//! limit for log events. While the buffer is above the limit for guests, a guest that prints waits, and other requests
+//! on the thread go on. A log event never waits, because the request that logs the event would wait too. If the buffer
+//! has no room for an event, the event is lost. The host counts lost events, and logs their number as soon as another
+//! process reads the stream again (promise S3).
 
 mod lines;
 
@@ -25,19 +26,20 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 pub(crate) use lines::Lines;
 
-/// The size of the buffer for guests, in bytes. A pipe holds the same number of bytes. If the buffer is full, guests
-/// wait.
+/// The limit for the output of guests, in bytes. A guest that prints waits until the buffer contains fewer bytes. A
+/// pipe on Linux holds the same number of bytes.
 const GUESTS: usize = 64 * 1024;
-/// The size of the buffer for events, in bytes. The buffer is large enough for about 25,000 events. If the buffer is
-/// full, events are lost.
+/// The limit for log events, in bytes: about 25,000 events. If an event would make the buffer exceed this limit, the
+/// event is lost.
 const EVENTS: usize = 4 * 1024 * 1024;
-/// The largest number of bytes that the stream's thread passes to the system in one write. Each successful write shows
-/// that another process reads the stream.
+/// The largest number of bytes that the stream's thread passes to the system in one write. The number is small, so that
+/// [`Stream::flush`] soon sees whether another process reads the stream.
 const PIECE: usize = 4096;
-/// The longest time without progress when the process ends. If no other process reads any of the remaining output for
-/// this time, the process ends without writing the rest.
+/// The longest time that the ending process waits for a reader of its output. If no other process reads any of the
+/// remaining output for this time, the process ends without writing the rest.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The pause before the next attempt to write, if the system accepts no bytes and returns an error immediately.
+/// The pause before the stream's thread repeats a write. The thread repeats a write if the stream is non-blocking and
+/// accepts no bytes at the moment.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The stdout of the process.
@@ -49,7 +51,8 @@ pub(crate) static STDERR: Stream = Stream::new(File::Stderr);
 pub(crate) struct Stream {
     file: File,
     buffer: Mutex<Buffer>,
-    /// Wakes the stream's thread when there are bytes to write, and wakes waiting threads when bytes were written.
+    /// Wakes the stream's thread when the buffer gets bytes. Wakes the threads that wait in [`Stream::flush`] when the
+    /// stream's thread has written bytes.
     changed: Condvar,
 }
 
@@ -119,8 +122,9 @@ impl Stream {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// If the buffer is empty, writes as many of `bytes` as the system accepts without waiting. Puts the other bytes
-    /// into the buffer. If the buffer would then contain more than `room` bytes, buffers nothing and returns an error.
+    /// If the buffer is empty, writes as many of `bytes` as the system accepts without waiting. Puts the rest of
+    /// `bytes` into the buffer. If the buffer has no room for the whole rest within `room` bytes, puts nothing into the
+    /// buffer and returns an error.
     fn print(&'static self, mut bytes: &[u8], room: usize) -> io::Result<()> {
         let mut buffer = self.buffer();
         while buffer.held() == 0 && !buffer.closed && !bytes.is_empty() {
@@ -155,8 +159,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes the buffer each time the buffer contains bytes. The stream's thread runs this function, which never
-    /// returns.
+    /// Runs on the stream's thread and never returns. Each time the buffer contains bytes, writes these bytes to the
+    /// stream.
     fn write_all(&self) {
         loop {
             let mut buffer = self

@@ -1,7 +1,7 @@
 //! Estimates how many batches wait in the task engine, to enforce the limit `max-backlog`.
 //!
-//! The host asks the task engine at most once a second how many batches wait. Until the next answer, the host adds the
-//! number of batches that this process has stored since the last answer.
+//! The host asks the task engine at most once a second how many batches wait. The estimate is the last answer, plus the
+//! number of batches that this process has stored since this answer.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -41,8 +41,8 @@ impl Known {
 
 impl TaskStore {
     /// Reports whether fewer than `limit` batches wait in the task engine. Dead batches do not count. If the task
-    /// engine does not answer, uses the last estimate. In this case, the caller learns about the outage when it tries
-    /// to store a batch.
+    /// engine does not answer, uses the last estimate. The caller then learns about the outage when the caller tries to
+    /// store a batch.
     pub(crate) async fn has_room(&self, limit: u64) -> bool {
         let known = &self.known;
         if known.is_old() && !known.asking.swap(true, Relaxed) {
@@ -56,8 +56,8 @@ impl TaskStore {
     }
 }
 
-/// Marks that the host is asking the task engine for the number of batches. Dropping this value removes the mark, even
-/// if the calling code has stopped waiting for the answer.
+/// Sets the flag `asking` of [`Known`] to false when this value is dropped. This happens even if the calling code has
+/// stopped waiting for the task engine's answer.
 struct Asking<'a>(&'a AtomicBool);
 
 impl Drop for Asking<'_> {

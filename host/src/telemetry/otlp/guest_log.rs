@@ -13,7 +13,7 @@ use crate::telemetry::guest_lines::{Line, LineSplitter, Origin};
 pub(crate) struct GuestLog(pub(super) SdkLogger);
 
 impl GuestLog {
-    /// Makes the exporter for one output stream of an instance of this component. `stream` is `stdout` or `stderr`.
+    /// Makes the exporter for one output stream of an instance of `component`. `stream` is `stdout` or `stderr`.
     pub(crate) fn of(&self, component: &str, stream: &'static str) -> GuestStream {
         let splitter = LineSplitter::new(component, stream);
         GuestStream(Arc::new(Mutex::new(Open { log: self.clone(), splitter })))
@@ -61,7 +61,7 @@ impl GuestStream {
         splitter.add(bytes, |line| log.send(&line));
     }
 
-    /// From now on, records `origin` as the request and the task that print the guest's output.
+    /// From now on, the guest's output belongs to the request and the task in `origin`.
     pub(crate) fn belong_to(&self, origin: Option<Arc<Origin>>) {
         let Open { log, splitter } = &mut *self.open();
         splitter.belong_to(origin, |line| log.send(&line));

@@ -101,7 +101,8 @@ impl Trace {
         self.batch.contains(&task)
     }
 
-    /// Returns the span of the request, even if another process has served the request.
+    /// Returns the span of the request that added the tasks. For a batch without a trace context, returns the batch's
+    /// span.
     fn request(&self) -> &SpanContext {
         match &self.parent {
             Some(parent) if !self.batch.is_empty() => parent,
@@ -115,7 +116,7 @@ impl Trace {
     }
 
     /// From now on, uses the span of `task` as the parent of the spans of requests that the guest sends. If `task` is
-    /// `None`, uses the span of the request that the instance serves.
+    /// `None`, uses the span of the request or the batch.
     pub(crate) fn enter(&self, task: Option<u64>) {
         let span = task.map_or(self.own.span_id(), |task| derived(self.own.span_id(), task));
         self.current.store(u64::from_be_bytes(span.to_bytes()), Relaxed);
@@ -127,7 +128,8 @@ pub(crate) fn new_span() -> SpanId {
     fastrand::u64(1..).into()
 }
 
-/// Computes a span id from another span id and a number, such as a task's number. The results look random (SplitMix64).
+/// Computes a span id from another span id and a number, such as a task's number. The function mixes the bits
+/// (SplitMix64), so that two results are hardly ever equal.
 pub(crate) fn derived(span: SpanId, number: u64) -> SpanId {
     let mut id = u64::from_be_bytes(span.to_bytes()).wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -153,7 +153,8 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// Reads the variable for one signal. If this variable is not set, reads the variable for all signals.
+    /// Reads the variable for one signal, such as `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT`. If this variable is not set or
+    /// has a bad value, reads the variable for all signals, such as `OTEL_EXPORTER_OTLP_TIMEOUT`.
     fn of_signal<T>(&mut self, signal: Signal, end: &str, read: impl Fn(&mut Self, &str) -> Option<T>) -> Option<T> {
         read(self, &signal.variable(end)).or_else(|| read(self, &format!("OTEL_EXPORTER_OTLP_{end}")))
     }

@@ -1,7 +1,7 @@
 //! Turns each line that guests print into an event of the JSON log.
 //!
-//! The host's own events can be lost, but the events for lines of guests are never lost. If the buffer is full, the
-//! guest waits. The guest also waits in this case if the log has the format `text`.
+//! The host's own events can be lost, but the events for lines of guests are never lost. In both log formats, a guest
+//! that prints waits while the buffer is above the limit for guests.
 
 use std::io;
 use std::pin::Pin;
@@ -56,15 +56,15 @@ struct Event<'a> {
 }
 
 impl Lines {
-    /// Makes an output stream for an instance of this component. The host writes the events to `stream`, the host's own
-    /// stdout or stderr.
+    /// Makes an output stream for an instance of `component`. The host writes the event of each line to `stream`, the
+    /// host's own stdout or stderr.
     pub(crate) fn new(component: &str, stream: &'static Stream) -> Self {
         let splitter = LineSplitter::new(component, stream.name());
         Self { stream, open: Arc::new(Mutex::new(Open { stream, splitter })) }
     }
 
-    /// From now on, records `origin` as the request and the task that print the guest's output. If the previous request
-    /// or task has printed a line without a line break, first writes this line.
+    /// From now on, the guest's output belongs to the request and the task in `origin`. If the previous request or task
+    /// has printed a line without a line break, first writes this line.
     pub(crate) fn belong_to(&self, origin: Option<Arc<Origin>>) {
         let mut open = self.open();
         let mut events = Vec::new();
@@ -78,8 +78,8 @@ impl Lines {
 }
 
 impl Open {
-    /// Writes events even if the buffer for guests is full. The host calls this function when the guest is not
-    /// printing, so no guest can wait until the buffer has space.
+    /// Writes events even if the buffer is above the limit for guests. The host calls this function while the guest
+    /// does not run, so the guest cannot wait for room in the buffer.
     fn print(&self, events: &[u8]) {
         if !events.is_empty() {
             _ = self.stream.print(events, usize::MAX);
