@@ -50,8 +50,8 @@ const OPTIONS: TaskOptions = TaskOptions {
 pub struct Bench {
     runtime: Runtime,
     pool: Rc<Pool>,
-    /// Admits the requests of all measurements. [`Bench::load`] makes this value before the measurements, because this
-    /// includes a system call that asks for the number of processors.
+    /// The limits on the number of requests, which all measurements share. [`Bench::load`] makes this value before the
+    /// measurements, because [`HostOptions::default`] needs a system call for the number of processors.
     admission: Arc<Admission>,
     address: Arc<Address>,
     _trigger: ShutdownTrigger,
@@ -98,7 +98,7 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// Returns an error if the host cannot hold another instance, or if the instance cannot start.
+    /// Returns an error if the host has reached its limit of instances or of memory, or if the instance cannot start.
     pub fn instantiate(&self) -> anyhow::Result<()> {
         let fresh = self.runtime.block_on(self.pool.fresh());
         fresh.map(drop).map_err(|error| anyhow::anyhow!("{error}"))

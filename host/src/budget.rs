@@ -17,8 +17,8 @@ pub(crate) mod requests;
 /// A limit on the data that the host keeps for a guest or a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Limits the bytes of header fields that the host keeps for an instance. Names and values of header fields both
-    /// count.
+    /// Limits the bytes of header fields that the host keeps for an instance. The limit counts the names and the values
+    /// of the header fields.
     Fields,
     /// Limits the number of TCP and UDP sockets that an instance holds open.
     Sockets,

@@ -41,14 +41,14 @@ pub(crate) fn left_for_connections() -> bool {
     is_left(*FIRST_OF_THE_HOST)
 }
 
-/// Reports whether the process has file descriptors left for further connections. `descriptor` is the number of the
-/// newest connection's descriptor.
+/// Reports whether the process has a file descriptor left for one more client connection, if the newest connection has
+/// the descriptor number `descriptor`.
 pub(crate) fn leaves_some_for_connections(descriptor: i32) -> bool {
     descriptor < *FIRST_OF_THE_HOST
 }
 
-/// Reports whether the next free descriptor is below `first_reserved`. All numbers below the next free descriptor are
-/// in use, because the system always gives out the lowest free number.
+/// Reports whether a descriptor number below `first_reserved` is free. This function opens a descriptor and compares
+/// the descriptor's number with `first_reserved`, because the system always gives out the lowest free number.
 fn is_left(first_reserved: i32) -> bool {
     let next = rustix::io::dup(std::io::stderr()).ok();
     next.is_some_and(|next| next.as_raw_fd() < first_reserved)

@@ -20,8 +20,8 @@ use crate::telemetry::once_a_minute::OnceAMinute;
 
 /// The number of bytes that the host counts for each new file, folder or link.
 pub(crate) const ENTRY: u64 = 4096;
-/// The shortest time from the start of one measurement to the start of the next measurement. Without this pause, each
-/// write of a guest near the limit could cause a measurement.
+/// The shortest time from the start of one measurement of the files' size to the start of the next measurement. Without
+/// this pause, each write of a guest near the limit could cause a measurement.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Limits the disk space of the writable files of one component, and counts the bytes that these files take.
@@ -31,7 +31,7 @@ pub(crate) struct Disk {
     folder: PathBuf,
     most: Size,
     spent: Mutex<Spent>,
-    /// The start of the last measurement. A running measurement holds the lock.
+    /// The start of the last measurement of the files' size. A running measurement holds the lock.
     counted_at: tokio::sync::Mutex<Option<Instant>>,
     warnings: Arc<OnceAMinute>,
 }
@@ -76,12 +76,13 @@ impl Disk {
     }
 
     /// Counts `bytes` that a guest is about to write. If the sum of all counted bytes would exceed the limit, this
-    /// function measures the real size of the files before it decides. The caller drops the returned value when the
-    /// bytes are on the disk.
+    /// function first measures the real size of the files. The caller drops the returned value when the bytes are on
+    /// the disk.
     ///
     /// # Errors
     ///
-    /// Returns an error if the files would exceed the limit. The guest gets the error `quota`.
+    /// Returns an error if the files would exceed the limit. The host reports this error to the guest as
+    /// `error-code.quota`.
     pub(crate) async fn charge(self: &Arc<Self>, bytes: u64) -> Result<Writing, DiskFull> {
         if let Some(writing) = self.take(bytes) {
             return Ok(writing);
@@ -114,8 +115,8 @@ impl Disk {
         DiskFull
     }
 
-    /// Measures the size of the files. If another call has begun a measurement after the time `asked`, this function
-    /// only waits for the end of that measurement.
+    /// Measures the size of the component's files. If another call has begun a measurement after the time `asked`, this
+    /// function only waits for the end of that measurement.
     async fn count_since(self: Arc<Self>, asked: Instant) {
         let mut counted_at = self.counted_at.lock().await;
         if counted_at.is_some_and(|begun| begun > asked) {
@@ -129,7 +130,7 @@ impl Disk {
         _ = tokio::task::spawn_blocking(move || disk.count()).await;
     }
 
-    /// Measures the size of the files. This function blocks the thread that calls it.
+    /// Measures the size of the component's files. This function blocks the thread that calls it.
     fn count(&self) {
         let (since, writing) = {
             let spent = self.spent();
@@ -192,8 +193,8 @@ fn deleted(folder: &Path) -> Option<u64> {
     Some(sizes.values().sum())
 }
 
-/// Converts the result of an attempt to read a file's metadata. If the file no longer exists, returns `Some(None)`.
-/// After any other error, returns `None`.
+/// Converts the result of an attempt to read a file's metadata, so that the measurement skips files that no longer
+/// exist. If the file no longer exists, returns `Some(None)`. After any other error, returns `None`.
 fn there<T>(found: io::Result<T>) -> Option<Option<T>> {
     match found {
         Ok(found) => Some(Some(found)),
@@ -255,8 +256,8 @@ mod tests {
         assert!(disk.charge(768 << 10).await.is_ok());
     }
 
-    /// A guest can nest folders so deep that the whole path is too long for the host, although the guest only uses
-    /// short relative paths.
+    /// The host cannot measure a folder whose path is too long. A guest can make such a folder step by step, because
+    /// each step needs only a short relative path.
     #[test]
     fn what_cannot_be_counted_is_not_taken_for_nothing() {
         let scratch = tempfile::tempdir().unwrap();

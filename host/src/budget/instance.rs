@@ -10,12 +10,13 @@ use super::Limit;
 use super::open::{OpenFiles, OpenSockets};
 use super::places::{Exceeded, Places};
 
-/// The largest number of handles that one instance may hold at the same time. If the guest opens one more handle, the
-/// guest traps. Each request that the guest serves or sends takes about ten handles.
+/// The largest number of handles that one instance may hold at the same time. If the guest already holds this number of
+/// handles and opens another handle, the guest traps. Each request that the guest serves or sends takes about ten
+/// handles.
 pub(crate) const MAX_HANDLES: usize = 4096;
-/// The number of handles that an instance may still keep open after its first request. Some handles may stay open, such
-/// as stdout and a pool of connections. If a guest keeps more handles, it probably forgets to close handles at every
-/// request.
+/// The number of handles that an instance may still keep open after its first request. For example, a guest may keep
+/// stdout and a pool of connections open. A guest that keeps more than this number of handles probably forgets to close
+/// handles at every request.
 pub(crate) const MAX_KEPT: usize = 64;
 /// The number of bytes of header fields that one `fields` resource may hold. The value is wasmtime's own default.
 pub(crate) const MAX_MAP: usize = 128 << 10;
@@ -29,16 +30,16 @@ pub(crate) const MAX_RANDOM: u64 = 64 << 10;
 
 /// The number of bytes that one call may pass beyond `max-task-args`, the limit on a task's arguments. If the arguments
 /// exceed `max-task-args` by less than this reserve, the call returns the error `args-too-large`, which the guest can
-/// handle. If the arguments are even larger, the guest traps.
+/// handle. If the arguments exceed `max-task-args` by more than this reserve, the guest traps.
 const ABOVE_TASK_ARGS: usize = 512 << 10;
 
 /// The number of bytes of keys and values that a guest may pass in one call, if the guest has key-value stores.
 const MAX_VALUES: usize = 16 << 20;
 
-/// Returns the number of bytes that a guest may pass in one call. If a guest passes more bytes, the guest traps. The
-/// limit is necessary because wasmtime copies all bytes before the host sees the call. While wasmtime copies, nothing
-/// else can run on the thread. Text takes longest, because wasmtime also checks that the text is UTF-8: 1.5 MiB take up
-/// to 0.8 ms.
+/// Returns the number of bytes that a guest may pass in one call. If a guest passes more bytes in one call, the guest
+/// traps. The host needs this limit because wasmtime copies all bytes of a call before the host's own code can refuse
+/// the call. While wasmtime copies the bytes, nothing else can run on the thread. wasmtime copies text more slowly than
+/// other bytes, because wasmtime also checks that the text is UTF-8: wasmtime needs up to 0.8 ms for 1.5 MiB of text.
 pub(crate) fn largest_call(max_task_args: Size, has_stores: bool) -> usize {
     let values = if has_stores { MAX_VALUES } else { 0 };
     max_task_args.bytes().max(values).saturating_add(ABOVE_TASK_ARGS)
@@ -47,7 +48,7 @@ pub(crate) fn largest_call(max_task_args: Size, has_stores: bool) -> usize {
 /// Counts the header fields, open files and open sockets that the host keeps for an instance.
 ///
 /// The host adds up the bytes of the header fields that a guest makes, and never subtracts header fields that the guest
-/// drops. So the host does not have to notice each time that a guest drops header fields. When the sum reaches the
+/// drops. Therefore, the host does not need to observe when a guest drops header fields. When the sum reaches the
 /// limit, the host measures the header fields that the instance really holds, and replaces the sum by this size.
 #[derive(Debug, Default)]
 pub(crate) struct InstanceBudget {
@@ -103,7 +104,8 @@ pub(crate) fn size_of_fields(fields: &http::HeaderMap) -> usize {
 }
 
 /// Returns the number of bytes that the host counts for one header field. `name` and `value` are the lengths of the
-/// field's name and value, in bytes. wasmtime uses the same formula.
+/// field's name and value, in bytes. wasmtime counts with the same formula for its own limit on the header fields of
+/// one resource ([`MAX_MAP`]).
 pub(crate) fn size_of_field(name: usize, value: usize) -> usize {
     name + size_of::<http::HeaderName>() + value + size_of::<http::HeaderValue>()
 }

@@ -1,9 +1,9 @@
 //! Limits the memory of the process, and reports whether enough memory is left for another instance.
 //!
-//! When a guest grows its linear memory, the system takes no memory yet. The system takes memory only when the guest
-//! first writes to the new bytes. To see how much memory is taken, the host adds two numbers. The first number is the
-//! memory of the process, as the system counts this memory. The second number is the number of bytes by which the
-//! instances have grown recently.
+//! When a guest grows its linear memory, the system does not count the new bytes yet. The system counts the new bytes
+//! only after the guest has written to them. Therefore, the host computes the memory of the process as the sum of two
+//! numbers: the bytes that the system counts for the process, and the bytes that guests have added to their linear
+//! memory and have probably not written to yet.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -17,8 +17,8 @@ use super::Limit;
 
 /// The largest amount of memory that the process may take, in bytes.
 static MAX: OnceLock<u64> = OnceLock::new();
-/// The number of bytes by which all instances have grown their linear memory recently. The system may not count these
-/// bytes yet, because the guests may not have written to them.
+/// The sum of all [`Grown`] values: the number of bytes that all guests have added to their linear memory and have
+/// probably not written to yet.
 static GROWN: AtomicU64 = AtomicU64::new(0);
 /// True if the process used less than half of [`MAX`] when the host made the newest instance.
 static AMPLE: AtomicBool = AtomicBool::new(true);
@@ -50,8 +50,8 @@ pub(crate) fn is_ample() -> bool {
     AMPLE.load(Relaxed)
 }
 
-/// Reports whether an instance may grow its memory by `bytes` bytes. If not, this function also records that the limit
-/// [`Limit::Memory`] was reached.
+/// Reports whether an instance may grow its memory by `bytes` bytes. If the instance may not grow, this function also
+/// records that the limit [`Limit::Memory`] was reached.
 pub(crate) fn left_for_growth(bytes: u64) -> bool {
     let left = taken().saturating_add(bytes) <= max();
     if !left {
@@ -60,20 +60,20 @@ pub(crate) fn left_for_growth(bytes: u64) -> bool {
     left
 }
 
-/// Counts the bytes by which one instance has grown its linear memory recently, until this value is dropped. The system
-/// may not count these bytes yet, because the guest may not have written to them.
+/// Counts the bytes that the guest of one instance has added to its linear memory and has probably not written to yet.
+/// The system may not count these bytes yet. When this value is dropped, the host no longer counts these bytes.
 #[derive(Default)]
 pub(crate) struct Grown(u64);
 
 impl Grown {
-    /// Counts that the instance has grown by `bytes` bytes.
+    /// Counts `bytes` more bytes that the guest adds to its linear memory.
     pub(crate) fn add(&mut self, bytes: u64) {
         self.0 += bytes;
         GROWN.fetch_add(bytes, Relaxed);
     }
 
-    /// Sets this count to zero. The host calls this function when the guest has probably written to its new memory.
-    /// From then on, the system itself counts this memory.
+    /// Sets the counted bytes of the instance to zero. The host calls this function when the guest has probably written
+    /// to these bytes, so that the system itself counts them.
     pub(crate) fn settle(&mut self) {
         GROWN.fetch_sub(std::mem::take(&mut self.0), Relaxed);
     }
@@ -90,7 +90,8 @@ pub(crate) fn max() -> u64 {
     *MAX.get_or_init(three_quarters)
 }
 
-/// Returns the sum of the memory that the process uses and the recent growth of all instances, in bytes.
+/// Returns the memory that the process takes, in bytes: the memory that the system counts for the process, plus
+/// [`GROWN`].
 pub(crate) fn taken() -> u64 {
     own_memory().saturating_add(GROWN.load(Relaxed))
 }

@@ -26,7 +26,7 @@ pub(crate) struct Place {
 pub(crate) struct Exceeded(pub(super) Limit, pub(super) usize);
 
 impl Places {
-    /// Makes `most` free places. `limit` names the limit that these places implement, such as [`Limit::Files`].
+    /// Makes `most` free places for the things that `limit` counts, such as open files for [`Limit::Files`].
     pub(super) fn new(limit: Limit, most: usize) -> Self {
         Self { limit, most, taken: Arc::default() }
     }

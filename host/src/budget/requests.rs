@@ -17,8 +17,8 @@ pub(crate) struct Requests {
 pub(crate) struct Place {
     requests: Arc<Requests>,
     drains: AtomicBool,
-    /// Counts the request as running for its client's address. The value is `None` if no limit applies to the requests
-    /// from one address.
+    /// Counts the request as running for the limit `max-requests-per-address`. The value is `None` if this limit is not
+    /// set, and after [`Place::drain`].
     share: Mutex<Option<Share>>,
 }
 
@@ -47,14 +47,14 @@ impl Requests {
 }
 
 impl Place {
-    /// Counts the request as draining from now on. For its client's address, the request no longer counts as running.
+    /// Counts the request as draining from now on. The limit `max-requests-per-address` no longer counts the request.
     /// Further calls change nothing.
     pub(crate) fn drain(&self) {
         self.leave_work();
         self.share.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Counts the request as draining from now on. For its client's address, the request still counts as running.
+    /// Counts the request as draining from now on. The limit `max-requests-per-address` still counts the request.
     pub(crate) fn leave_work(&self) {
         if !self.drains.swap(true, Relaxed) {
             self.requests.draining.fetch_add(1, Relaxed);

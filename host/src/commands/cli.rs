@@ -31,12 +31,13 @@ pub(super) enum Command {
     ///
     /// SIGHUP reloads the application. After the reload, the old version of the application finishes the running
     /// requests, and the new version serves new requests. If the host gets SIGTERM or SIGINT, it accepts no new
-    /// requests, and stops when the running requests and tasks have ended. If the host gets the same signal again, it
-    /// stops immediately.
+    /// requests, and stops when the running requests and tasks have ended, or when the grace period (`--grace`) is
+    /// over. If the host gets a second SIGTERM or a second SIGINT, it stops immediately.
     ///
-    /// The exit code is 0 if the stop abandoned no task. The exit code is 1 if the application could not run. The exit
-    /// code is 2 if the command line has a mistake. The exit code is 3 if the host abandoned a task when it stopped, or
-    /// if the process ended by force.
+    /// The exit code is 0 if the host abandoned no task when it stopped. The exit code is 1 if the application could
+    /// not run. The exit code is 2 if the command line or an `EPILOGUE_*` variable has a mistake. The exit code is 3 if
+    /// the host abandoned a task when it stopped, if a second signal stopped the host, or if a blocked thread did not
+    /// stop in time.
     ///
     /// Each option except `--env`, `--variable` and `--key-value` has an environment variable. You can also set most
     /// options in the manifest, under the option's name. The table `[component.ID.tool.epilogue]` is for one component,
@@ -221,7 +222,8 @@ pub(super) struct ApplicationArgs {
     #[arg(short = 'f', long, visible_alias = "file", alias = "from-file", env = "EPILOGUE_FROM", value_name = "PATH")]
     pub from: Option<PathBuf>,
 
-    /// Use the values of this profile in the manifest. For example, a profile can contain another build command.
+    /// Use this profile of the manifest. The profile's values replace other values in the manifest, such as a
+    /// component's build command.
     #[arg(long, env = "EPILOGUE_PROFILE", value_name = "NAME")]
     pub profile: Option<String>,
 

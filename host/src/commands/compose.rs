@@ -26,7 +26,8 @@ use crate::contract::wasm_file;
 
 const QUEUE_ADAPTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/queue.wasm"));
 const RESPONDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/responder.wasm"));
-/// The adapter `guest/adapter/layer`. If several guests share a queue, each guest gets its own copy of this adapter.
+/// The adapter `guest/adapter/layer`. If several guests share a queue, each guest gets its own instance of this
+/// adapter.
 const LAYER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/layer.wasm"));
 const ROUTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/router.wasm"));
 
@@ -44,7 +45,7 @@ pub struct Composed {
 /// # Errors
 ///
 /// Returns an error if the guest cannot be composed, or if the output file cannot be written. The error message names
-/// the file.
+/// the file that caused the error.
 pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
     let ComposeArgs { guest, middleware, output } = args;
     if let Some(input) = middleware.iter().chain([guest]).find(|input| wasm_file::is_same(input, output)) {
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &ComposeArgs) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// Returns an error if `file` is not a guest, or if a file of `middleware` is not a middleware. The error message names
-/// the file, and says what to do.
+/// the file that caused the error, and says what to do.
 pub fn compose(file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Composed> {
     let mut graph = CompositionGraph::new();
     let mut guests = Vec::new();
@@ -197,8 +198,8 @@ fn share(graph: &mut CompositionGraph, queue: NodeId, guests: &[(NodeId, &Guest)
     runner.context("no guest has tasks")
 }
 
-/// Connects a guest's imports of `epilogue:background`. The interface `queue` comes from the instance `queue`. The
-/// other interfaces come from the instance `host`.
+/// Connects the interfaces of `epilogue:background` that the guest in `instance` imports. The instance `queue` exports
+/// the interface `queue` for the guest, and the instance `host` exports the other interfaces.
 fn provide(
     graph: &mut CompositionGraph,
     queue: NodeId,
@@ -232,7 +233,7 @@ fn connect(graph: &mut CompositionGraph, from: NodeId, interface: &str, to: Node
 mod tests {
     use super::*;
 
-    /// Tries to compose a file that has this content, and returns the error message.
+    /// Tries to compose a file with the content `content`, and returns the error message.
     fn refusal(content: &[u8]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("guest.wasm");

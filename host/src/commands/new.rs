@@ -104,8 +104,8 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the folder of Epilogue's source. If `named` is set, this folder is `named`. Otherwise, the folder is the
-/// clone of Epilogue from which this command was built.
+/// Returns the folder of Epilogue's source: `named`, or the clone of Epilogue from which this command was built if
+/// `named` is `None`.
 fn source(named: Option<&Path>, template: &Template) -> anyhow::Result<String> {
     let Template { sdk, sdk_file, .. } = template;
     let folder = named.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), PathBuf::from);
@@ -140,7 +140,8 @@ fn fill_in(text: &str, template: &Template, name: &str, source: &str) -> String 
     }
 }
 
-/// Returns what a user types to run this command again: `epilogue`, `spin epilogue`, or the path of the command's file.
+/// Returns the text that a user types to run the program `epilogue` again: `epilogue`, `spin epilogue`, or the path of
+/// the command's file.
 fn this_command() -> String {
     let Ok(own) = env::current_exe() else { return "epilogue".to_owned() };
     let found = || {

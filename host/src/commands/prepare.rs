@@ -60,12 +60,13 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Starts the logs, builds the application if `--build` is set, and opens the task engine. This function does not
-    /// load the application.
+    /// Reads the manifest, starts the logs, builds the application if `--build` is set, and opens the task engine. This
+    /// function does not load the application.
     ///
     /// # Errors
     ///
-    /// Returns an error if one of these steps fails. The error message gives the reason.
+    /// Returns an error if the manifest cannot be read, if the build fails, if an option cannot be used, or if the task
+    /// engine cannot be opened. The error message gives the reason.
     pub(crate) fn new(args: UpArgs) -> anyhow::Result<Self> {
         let readiness = Readiness::default();
         let (manifest, mut host, otlp) = args.set_up(&readiness)?;
@@ -134,7 +135,7 @@ impl Prepared {
     }
 
     /// Starts a thread that handles signals. When SIGTERM or SIGINT arrives, the returned shutdown begins. During the
-    /// shutdown, the thread logs how many requests and tasks remain. `progress` counts these requests and tasks.
+    /// shutdown, the thread logs how many requests and tasks remain. The thread gets these numbers from `progress`.
     ///
     /// # Errors
     ///
@@ -145,8 +146,8 @@ impl Prepared {
         Ok(shutdown)
     }
 
-    /// Marks the process as ready. After this call, the process answers `epilogue status`, serves the dashboard, and
-    /// can reload the application. Load the application before you call this function.
+    /// Completes the startup. After this call, the process reports that it is ready, answers `epilogue status`, serves
+    /// the dashboard, and can reload the application. Load the application before you call this function.
     ///
     /// # Errors
     ///
@@ -241,8 +242,8 @@ fn gauges(overview: Overview) -> Gauges {
 }
 
 impl UpArgs {
-    /// Reads the manifest, starts the logs and the metrics, and sets the limits of the process. If `--build` is set,
-    /// also builds the application.
+    /// Reads the manifest, starts the logs and the metrics, and sets the limits on the memory and the open files of the
+    /// process. If `--build` is set, also builds the application.
     pub(crate) fn set_up(&self, readiness: &Readiness) -> anyhow::Result<(Manifest, HostOptions, Otlp)> {
         // Errors before the manifest is read need a format too.
         logging::set_format(self.host.log_format.unwrap_or(LogFormat::Text));

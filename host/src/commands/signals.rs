@@ -29,7 +29,7 @@ const LOGGED_PROGRESS: Duration = Duration::from_secs(5);
 ///
 /// The first SIGINT or SIGTERM begins the shutdown. A second signal of the same kind stops the host immediately
 /// (promise S13). If one SIGINT and one SIGTERM arrive, the host continues the shutdown, because one Ctrl-C can cause
-/// both signals. In that case, the terminal sends SIGINT, and a process manager such as Spin sends SIGTERM.
+/// both signals: the terminal sends SIGINT, and a process manager such as Spin sends SIGTERM.
 pub(crate) fn handle(
     trigger: ShutdownTrigger,
     grace: Duration,
@@ -149,7 +149,8 @@ struct Report {
 }
 
 impl Report {
-    /// Logs the number of remaining requests and tasks. The grace period begins with this call.
+    /// Begins the report: logs the number of remaining requests and tasks, and remembers the current time as the start
+    /// of the grace period.
     fn start(progress: Progress, grace: Duration) -> Self {
         let report = Self { progress, grace, start: Instant::now() };
         report.log("; the same signal again stops them at once");

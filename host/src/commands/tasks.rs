@@ -18,7 +18,8 @@ use crate::app::TaskStore;
 use crate::commands::cli::{TasksArgs, TasksCommand};
 use crate::telemetry::logging::{self, Escaped};
 
-/// Runs `epilogue tasks`. If the command line names a batch that does not exist, the exit code is 1.
+/// Runs `epilogue tasks`. The exit code is 1 if the command line names a batch that is not stored or that cannot be
+/// retried, or if the operator does not confirm the removal of batches.
 ///
 /// # Errors
 ///

@@ -70,7 +70,7 @@ fn misspelt(names: impl Iterator<Item = OsString>) -> Vec<String> {
     own.iter().map(warning).collect()
 }
 
-/// Makes the error for a wrong value easier to understand. If the value comes from an environment variable, the
+/// Corrects an error of the command-line parser. If the error concerns a wrong value from an environment variable, the
 /// returned error names this variable instead of the command-line option.
 fn name_variable(
     mut error: Error,

@@ -15,8 +15,8 @@ use notify_debouncer_full::{DebounceEventResult, Debouncer, NoCache, new_debounc
 /// follow.
 const REST: Duration = Duration::from_millis(200);
 
-/// The rules by which a pattern matches files. Spin has the same rules. `*` matches the names in one folder. `**` also
-/// matches the names in subfolders.
+/// The rules by which a pattern of `build.watch` matches files. Spin uses the same rules. `*` matches no `/`, so
+/// `src/*` matches only the files in the folder `src` itself. `src/**/*` also matches the files in subfolders of `src`.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 

@@ -15,7 +15,7 @@ pub(super) struct Template {
     /// A file of Epilogue's package, relative to the folder of Epilogue's source. If this file does not exist, the
     /// folder is not a clone of Epilogue.
     pub(super) sdk_file: &'static str,
-    /// The file of the project that names Epilogue's package.
+    /// The project's file that contains the dependency on Epilogue's package, such as `Cargo.toml`.
     pub(super) manifest: &'static str,
     /// The strings in `manifest` that contain the path of a folder in Epilogue's source.
     pub(super) paths: &'static [&'static str],

@@ -80,8 +80,8 @@ fn let_through(choice: &ChoiceArgs, entry: Entry) -> Option<Chosen> {
     (of_component && of_task).then_some(Chosen { id: entry.id, tasks: count })
 }
 
-/// Changes the chosen batches, and returns true. If somebody else has meanwhile retried or removed one of these
-/// batches, this function skips the batch.
+/// Changes the chosen batches. If somebody else has meanwhile retried or removed a chosen batch, this function skips
+/// the batch. This function always returns true, because a skipped batch is not a failure.
 fn all(store: &TaskStore, change: Change, chosen: &[Chosen]) -> anyhow::Result<bool> {
     let (total, did) = (chosen.len(), did(change));
     let mut done = 0;
@@ -135,7 +135,8 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Asks the operator whether to go on. Returns true if the operator answers `y` or `yes`.
+/// Asks the operator whether the command shall remove the chosen batches. Returns true if the operator answers `y` or
+/// `yes`.
 fn agrees(input: &mut impl BufRead) -> io::Result<bool> {
     _ = write!(io::stderr(), "Go on? [y/N] ");
     let mut answer = String::new();
