@@ -16,7 +16,7 @@ use futures::future::try_join_all;
 
 /// The number of clients that enqueue batches at the same time, in a measurement with several clients.
 const CLIENTS: usize = 32;
-/// The number of calls, one after the other, in a measurement while many batches wait in the store.
+/// The number of times that the program makes each call, one after the other, while many batches wait in the store.
 const CALLS: usize = 200;
 
 #[tokio::main]

@@ -90,7 +90,7 @@ pub struct Backoff {
     pub max: Duration,
 }
 
-/// Says how the response of a request ended. If a variant contains a text, the text is the reason.
+/// Says how the response of a request ended. If a variant contains a text, the text says what failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {

@@ -13,8 +13,8 @@ pub struct Options {
     /// The time limit of each call to the engine. Default: 5 s.
     pub timeout: Duration,
     /// Says whether this process is an operator's command, which only inspects or changes stored batches. If true, the
-    /// engine creates no database file, and does not change settings that workers have made on a server. Default:
-    /// false.
+    /// engine creates no database file, and does not change the visibility timeout that workers have set on a NATS
+    /// server. Default: false.
     pub operator: bool,
 }
 

@@ -37,8 +37,8 @@ struct Operation {
 }
 
 /// A function that runs one operation. The thread calls this function with the connection, or with an error if the
-/// thread cannot use the connection. The function returns a second function. The thread calls the second function with
-/// the result of the commit.
+/// thread cannot use the connection. The function returns an [`Answer`]. After the commit, the thread calls the
+/// `Answer` with the result of the commit.
 type Run = Box<dyn FnOnce(Result<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 

@@ -36,9 +36,9 @@ pub(crate) enum Token {
     Message(Box<crate::nats::Held>),
 }
 
-/// The batches for which this process still has a [`Lease`] value. If such a lease has run out, for example because the
-/// process was paused, the engine extends the lease. Without this list, the engine would treat the process as dead, and
-/// would lease the batch to another worker.
+/// The batches for which this process still has a [`Lease`] value. If a lease of a batch in this list has run out, for
+/// example because the process was paused, the engine extends the lease. Without this list, the engine could not
+/// distinguish a paused worker of this process from a dead worker, and would lease the batch again.
 #[derive(Debug)]
 pub(crate) struct Holders<K>(Arc<Mutex<HashMap<K, Weak<()>>>>);
 
@@ -88,7 +88,7 @@ impl Lease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchState {
-    /// A worker can lease the batch now. The batch has no lease, or its lease has ended.
+    /// A worker can lease the batch now. The batch has no lease and no delay, or its lease or its delay has ended.
     Ready,
     /// A task of the batch has failed and waits for its next attempt. When the wait is over, a worker can lease the
     /// batch.

@@ -20,7 +20,7 @@
 //! A lease ends after the time [`Options::visibility`], unless the worker extends the lease. So the worker calls
 //! [`TaskEngine::extend`] at intervals of one third of [`Options::visibility`]. After each task, the worker calls
 //! [`TaskEngine::checkpoint`], which records that the task has ended. If a worker is killed, another worker continues
-//! after the last task whose end is recorded. So only the interrupted task of the killed worker runs again.
+//! after the last task whose end is recorded. So only the task that the killed worker was running runs again.
 //!
 //! If the lease of worker A has ended and worker B has leased the batch, a call with A's lease changes nothing and
 //! returns [`Error::LostLease`]. Worker A must then stop its running task, because worker B runs the same task.
@@ -31,9 +31,9 @@
 //! before the task starts. When a worker leases a batch, the engine counts an attempt of the first task that has not
 //! ended. When the worker calls [`TaskEngine::checkpoint`] after a task, the engine counts the first attempt of the
 //! next task. So an attempt counts even if the task crashes the worker. If the task has no attempts left,
-//! [`Lease::exhausted`] returns true. Instead of running such a task, the worker moves the batch to the dead letter
-//! with [`TaskEngine::bury`]. If the worker calls [`TaskEngine::release`] before the task starts, the attempt does not
-//! count.
+//! [`Lease::exhausted`] returns true. The worker must not run a task that has no attempts left. Instead, the worker
+//! moves the batch to the dead letter with [`TaskEngine::bury`]. If the worker calls [`TaskEngine::release`] before the
+//! task starts, the attempt does not count.
 //!
 //! ```
 //! # async fn work() -> epilogue_engines::Result<()> {
@@ -90,13 +90,14 @@ const PAGE: usize = 500;
 /// A task engine, which stores batches and leases each batch to one worker at a time.
 ///
 /// A call that changes something returns after the engine has confirmed the change. If the engine does not answer
-/// within [`Options::timeout`], the call returns [`Error::Unavailable`]. Even if a call returns this error, the engine
-/// may have made the change, because perhaps only the engine's answer was lost.
+/// within [`Options::timeout`], the call returns [`Error::Unavailable`]. A call that returns [`Error::Unavailable`] may
+/// still have made its change, because perhaps only the engine's answer was lost.
 #[async_trait]
 pub trait TaskEngine: fmt::Debug + Send + Sync {
-    /// Stores a batch. If the call returns `Ok`, the engine has stored the batch. The configuration of the server or of
-    /// the file decides whether a stored batch survives a power cut. If the call returns an error, the caller can
-    /// repeat the call, because the engine ignores a batch whose id is already stored.
+    /// Stores a batch. If the call returns `Ok`, the engine has stored the batch. The settings of the server, or the
+    /// option `synchronous` in the URL of an SQLite file, decide whether a stored batch survives a power cut. If the
+    /// call returns an error, the caller can repeat the call, because the engine ignores a batch whose id is already
+    /// stored.
     async fn enqueue(&self, batch: &Batch) -> Result<()>;
 
     /// Stores a batch in the dead letter, with the reason `why`. Use this call if one task of a batch has failed for
@@ -104,16 +105,17 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// failed task.
     async fn enqueue_dead(&self, batch: &Batch, why: &str) -> Result<()>;
 
-    /// Leases a batch that is ready: in most cases, the batch that has waited longest. `worker` is the name of the
-    /// worker that gets the lease. Another process must not use the same name. If no batch is ready, the call waits for
-    /// a batch. If no batch becomes ready within the time `wait`, the call returns `None`.
+    /// Leases a batch that is ready. In most cases, a batch whose lease or delay has ended comes first, and then the
+    /// batch that has waited longest. `worker` is the name of the worker that gets the lease. Another process must not
+    /// use the same name. If no batch is ready, the call waits for a batch. If no batch becomes ready within the time
+    /// `wait`, the call returns `None`.
     ///
     /// If this process still has the [`Lease`] value of an earlier call with the same worker name, the call does not
     /// lease that batch again. If the earlier lease has run out, for example because the process was paused, the call
     /// extends the earlier lease.
     ///
     /// Poll the returned future until it is ready. If you drop the future earlier, the engine may have leased a batch
-    /// that no worker runs. This batch is ready again when its lease ends.
+    /// that no worker runs. A batch that was leased in this way is ready again when its lease ends.
     ///
     /// If the stored JSON of a batch (the batch's envelope) is damaged or has an unknown version, the call moves the
     /// batch to the dead letter and leases the next batch.
@@ -138,8 +140,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     /// immediately, and the attempt does not count.
     async fn release(&self, lease: &Lease) -> Result<()>;
 
-    /// Moves a batch to the dead letter, with the reason `why`. The batch stays there until an operator retries or
-    /// removes the batch.
+    /// Moves a batch to the dead letter, with the reason `why`. The batch stays in the dead letter until an operator
+    /// retries or removes the batch.
     async fn bury(&self, lease: &Lease, why: &str) -> Result<()>;
 
     /// Calls `each` with up to `limit` stored batches, the oldest batch first. If `state` is set, the call visits only
@@ -170,8 +172,8 @@ pub trait TaskEngine: fmt::Debug + Send + Sync {
     ///
     /// Returns the removed batch, or `None` if no batch has this id. The [`Entry::next`] of the removed batch is exact,
     /// because it includes each checkpoint that a worker made before the removal. If a worker makes a checkpoint after
-    /// the removal, the checkpoint fails with [`Error::LostLease`]. The other fields of the entry may show an earlier
-    /// state of the batch.
+    /// the removal, the checkpoint fails with [`Error::LostLease`]. All fields of the entry except [`Entry::next`] may
+    /// show an earlier state of the batch.
     async fn remove(&self, id: &str) -> Result<Option<Entry>>;
 
     /// Returns the number of stored batches in each state.

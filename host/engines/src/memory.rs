@@ -26,7 +26,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Stored {
     rows: BTreeMap<i64, Row>,
-    /// The number of the newest row. The engine never uses a number twice.
+    /// The number of the newest row. The engine never gives the number of a removed row to a new row.
     last: i64,
 }
 
@@ -38,8 +38,8 @@ struct Row {
     /// The time from which a worker can lease the batch. While a worker has a lease, this is the end of the lease.
     due: Instant,
     worker: Option<String>,
-    /// A weak pointer to a part of the worker's [`Lease`] value. After the worker has dropped the lease, the pointer
-    /// cannot be upgraded.
+    /// A weak pointer to the field `_held` of the lease's [`Token`]. After the worker has dropped the lease, the
+    /// pointer cannot be upgraded.
     held: Weak<()>,
     /// The number of times that the batch was leased.
     generation: i64,

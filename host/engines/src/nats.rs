@@ -4,7 +4,7 @@
 //! acknowledge the message in time, the server delivers the message again. JetStream's acknowledgments alone are not
 //! safe enough for leases. The server accepts an acknowledgment from any client, and a killed server forgets the latest
 //! acknowledgments. So the engine keeps the state of each batch in additional streams. The server confirms a write to
-//! these streams only after the server has written the data to its files.
+//! an additional stream only after the server has written the data to its files.
 //!
 //! | stream | subjects | |
 //! |---|---|---|
@@ -21,11 +21,12 @@
 //! worker's last write, the server refuses the worker's next write. So a worker that has lost its lease cannot change
 //! anything. The lease ends when the visibility timeout has passed since the last write of the state, by the server's
 //! clock. If the server delivers a batch's message to another worker before the lease has ended, the engine returns the
-//! message. The server then keeps the message until the lease ends.
+//! message to the server. The engine also tells the server to deliver the message again when the lease ends.
 //!
-//! **To end a batch**, the engine first writes the end to the batch's state, and then to `EPILOGUE_DONE`. Afterwards,
-//! the engine removes the state. If the server delivers the message of an ended batch again, the engine finds the batch
-//! in `EPILOGUE_DONE`. The engine then acknowledges the message and does not run the batch.
+//! **To end a batch**, the engine first writes the end to the batch's state, then writes a record to `EPILOGUE_DONE`,
+//! and at last removes the state. If the server delivers the message of an ended batch again, the engine finds the
+//! batch in `EPILOGUE_DONE`. The engine acknowledges a message whose batch is in `EPILOGUE_DONE`, and does not run the
+//! batch.
 //!
 //! **Each retry of a dead batch starts a new life** of the batch, with a new message. The state and the record in
 //! `EPILOGUE_DONE` contain the number of the life, so that the engine can distinguish the lives of one batch.
@@ -56,7 +57,8 @@ use lease::Holding;
 use state::{Fate, Progress};
 use streams::Kind;
 
-/// The header with the number of times that an operator has retried the batch. This is the number of the batch's life.
+/// The header with the number of the batch's life. The first life has the number 0, and each retry by an operator adds
+/// 1.
 const LIFE: &str = "Epilogue-Life";
 /// The header with the index of the task at which a retried or dead batch continues.
 const NEXT: &str = "Epilogue-Next";

@@ -270,8 +270,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Reads a value of the server's reply. If the value has an unexpected type, returns an empty value. If this empty
-/// value is the envelope of a batch, the engine moves the batch to the dead letter.
+/// Reads a value of the server's reply. If the value has an unexpected type, returns an empty value. If an envelope is
+/// empty, the engine moves the batch to the dead letter.
 fn read<T: FromRedisValue + Default>(value: &redis::Value) -> T {
     redis::from_redis_value_ref(value).unwrap_or_default()
 }

@@ -7,9 +7,9 @@
 //! itself in the file as an [`owner::Owner`]. The process also finds the owners whose process has died, and frees the
 //! batches that these owners had leased.
 //!
-//! If a batch has no lease and no delay, the column `due` of its row is zero. Otherwise `due` is the time when the
-//! lease or the delay ends, by one of the [`clock`]s. With the indexes on `due`, SQLite finds the next batch in one or
-//! two look-ups, no matter how many batches are stored.
+//! If a batch has no lease and no delay, the column `due` of its row is zero. If the batch has a lease or a delay,
+//! `due` is the time when the lease or the delay ends, by one of the [`clock`]s. With the indexes on `due`, SQLite
+//! finds the next batch in one or two look-ups, no matter how many batches are stored.
 
 mod admin;
 mod clock;
@@ -62,8 +62,8 @@ impl Sqlite {
     ///
     /// # Errors
     /// Returns [`Error::Config`] if the URL is not valid, or if the file is not an engine's database. Returns
-    /// [`Error::Unavailable`] if the file cannot be opened. With [`Options::operator`], also returns this error if the
-    /// file does not exist.
+    /// [`Error::Unavailable`] if the file cannot be opened, or if [`Options::operator`] is true and the file does not
+    /// exist.
     pub fn open(url: &str, options: Options) -> Result<Self> {
         let (path, synchronous) = parse(url)?;
         let mut connection = schema::open(&path, synchronous, &options)?;

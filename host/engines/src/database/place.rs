@@ -1,5 +1,5 @@
 //! Checks that a database file is still at its path. If somebody moves or removes the file, SQLite continues to write
-//! to the moved or removed file. The next process that opens the path would not find the data.
+//! to the moved or removed file. But the next process opens the original path, and does not find the data there.
 
 use std::fs;
 use std::io;

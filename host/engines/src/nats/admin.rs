@@ -109,8 +109,8 @@ impl Nats {
         Ok(removed)
     }
 
-    /// Writes into the batch's state that the batch is removed. Afterwards, each checkpoint of a worker fails. If the
-    /// state already says how the batch ends, writes nothing and returns `None`.
+    /// Writes into the batch's state that the batch is removed. If a worker holds the batch, each later call with the
+    /// worker's lease fails. If the state already says how the batch ends, writes nothing and returns `None`.
     async fn seal(&self, message: StreamMessage, life: u32) -> Result<Option<Entry>> {
         let id = id_of(&message.subject).to_owned();
         loop {
@@ -204,8 +204,8 @@ impl Nats {
         Ok(known.filter(|known| known.progress.life == life))
     }
 
-    /// Returns true if `EPILOGUE_DONE` has a record that the message's batch has ended, in this life or in a later
-    /// life.
+    /// Returns true if `EPILOGUE_DONE` has a record that the message's batch has ended, in the life of this message or
+    /// in a later life.
     async fn has_ended(&self, message: &StreamMessage) -> Result<bool> {
         let life = header(Some(&message.headers), LIFE);
         Ok(self.ended(id_of(&message.subject)).await?.is_some_and(|ended| ended.life >= life))

@@ -18,12 +18,13 @@ use url::Url;
 use super::streams::{AGAIN, Kind, Streams, TRIES};
 use super::{Error, Nats, Result};
 
-/// The time limit of a request for a message that must be ready now. If another worker takes the last ready message
-/// first, the server keeps the request. Without a time limit, the server would later answer this request with a message
-/// that no worker expects any more.
+/// The time limit of a request for a message that is ready now. If no message is ready, the server keeps the request
+/// until the time limit. Without a time limit, the server would answer the request when a message becomes ready, but no
+/// worker would wait for this answer any more.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// The pause before the engine creates a removed stream or consumer again.
+/// The pause before the engine creates a missing stream or consumer again, so that the server can first finish the
+/// removal of the old stream.
 const SETTLE: Duration = Duration::from_millis(250);
 
 /// The credentials for the NATS server. The type does not implement `Debug`, because credentials are secret.

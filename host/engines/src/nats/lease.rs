@@ -16,8 +16,9 @@ use super::{LIFE, NEXT, Nats, header, id_of};
 use crate::lease::Token;
 use crate::{Batch, Error, Lease, Result};
 
-/// The largest number of times that the engine tries to write the state of a batch. The engine tries again only if the
-/// server has refused a write because of an earlier write of the same lease, or because the server has lost the state.
+/// The largest number of times that the engine tries to write the state of a batch. The server may refuse a write
+/// because of an earlier write of the same lease, or because the server has lost the state. The engine tries again only
+/// in these two cases.
 const TRIES: u32 = 3;
 
 /// The ids of the batches that this process holds.
@@ -93,7 +94,7 @@ impl Held {
 enum Delivered {
     /// The worker gets a lease of the batch.
     Leased(Kept),
-    /// The stored state says how the batch ends, but the engine must still complete the end.
+    /// The stored state says how the batch ends, but the engine must still record the end and remove the message.
     Ending(Kept),
     /// The batch has ended.
     Ended,
@@ -190,8 +191,10 @@ impl Nats {
         }
     }
 
-    /// Decides whether the engine must still complete the end of a batch whose state says how the batch ends. The end
-    /// is incomplete if the last worker was killed too early, or if a killed server has forgotten a part of the end.
+    /// Decides what to do with a batch whose state says how the batch ends. If the end of the batch is recorded,
+    /// removes the state and returns [`Delivered::Ended`]. If no record exists, returns [`Delivered::Ending`]. The
+    /// record is missing if the last worker was killed before it wrote the record, or if a killed server has lost the
+    /// record.
     async fn ending(&self, id: &str, known: &Known) -> Result<Delivered> {
         let Known { progress, revision, .. } = known.clone();
         match self.ended(id).await? {
@@ -204,7 +207,7 @@ impl Nats {
     }
 
     /// Returns the time that must pass before a worker can lease the batch. A server that was killed may deliver the
-    /// batch's message earlier.
+    /// batch's message before this time has passed.
     async fn rest(&self, known: &Known) -> Result<Duration> {
         match known.progress.wait_ms {
             0 => Ok(Duration::ZERO),
@@ -249,8 +252,8 @@ impl Nats {
         Err(Error::LostLease)
     }
 
-    /// Returns true if a lease is still valid although the batch's state is missing. The lease is valid if the state is
-    /// missing because the server has lost the stream of states, or all streams.
+    /// Returns true if a lease is still valid although the batch's state is missing. The lease is valid if the server
+    /// has lost the stream of states or all streams. The lease is not valid if the batch has ended.
     async fn is_stored(&self, held: &Held, life: u32) -> Result<bool> {
         let stored = self.last(Kind::Ready, &held.id).await?;
         if stored.is_some_and(|message| header(Some(&message.headers), LIFE) == life) {
@@ -299,9 +302,9 @@ impl Nats {
         Ok(())
     }
 
-    /// Ends a batch in the way that the batch's state says. If the batch is dead, the function stores the batch in the
-    /// dead letter. The function then records the end, and removes the batch's message and state. A second call for the
-    /// same batch has no further effect.
+    /// Ends a batch in the way that the batch's state says. If the state has [`Fate::Dead`], the function first stores
+    /// the batch in the dead letter. In each case, the function records the end, and removes the batch's message and
+    /// state. A second call for the same batch has no further effect.
     async fn end(&self, held: &Held) -> Result<()> {
         let Kept { progress, revision } = held.kept();
         if let Some(Fate::Dead(why)) = &progress.fate {

@@ -1,5 +1,6 @@
 //! Decides whether a mistake of the operator has caused a connection error. If the operator's configuration has a
-//! mistake, the host must not start. Other errors may be temporary.
+//! mistake, the host must not start. If the error has another cause, the host starts, because the failure may be
+//! temporary.
 
 use std::error::Error as _;
 use std::io;

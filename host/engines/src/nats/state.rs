@@ -1,5 +1,5 @@
 //! The state of a batch, and the functions that read and write the state. The engine stores the states in a separate
-//! stream, and not in the messages of the batches.
+//! stream, because the server cannot change the message of a batch.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,8 +15,8 @@ use super::connection::Connected;
 use super::streams::Kind;
 use super::{Error, Nats, Result};
 
-/// The id of the messages with which the engine learns the server's time. The engine writes such a message, and reads
-/// the time at which the server stored the message. No batch has this id.
+/// The id of the messages with which the engine learns the server's time. The engine writes a message with this id, and
+/// reads the time at which the server stored the message. No batch has this id.
 const CLOCK: &str = "~";
 
 /// The progress of a batch through its tasks, as the engine stores it.
@@ -33,15 +33,16 @@ pub(super) struct Progress {
     /// The name of the worker that holds the batch, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) worker: Option<String>,
-    /// The unique id of the lease that wrote this state.
+    /// The unique id of the lease that wrote this state. If an operator removes the batch, the text is empty.
     #[serde(default)]
     pub(super) lease: String,
-    /// The time after the write for which no other worker can lease the batch, in milliseconds. During this time, a
-    /// worker holds the batch, or the batch is delayed.
+    /// The rest of the lease or of the delay at the time when the server stored this state, in milliseconds. Until this
+    /// time has passed, no other worker can lease the batch.
     #[serde(default)]
     pub(super) wait_ms: u64,
     /// Says how the batch ends. If this value is set, no worker runs the batch any more, and the engine is about to
-    /// remove the batch's message. Any process that reads this value completes the end of the batch.
+    /// remove the batch's message. If the process that wrote this value is killed, the next process that gets the
+    /// batch's message ends the batch in the same way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fate: Option<Fate>,
 }
@@ -68,8 +69,8 @@ pub(super) enum Fate {
 /// The record of a batch that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ended {
-    /// The number of the newest life of the batch that has ended. A new life starts each time an operator retries the
-    /// dead batch.
+    /// The number of the batch's newest life that has ended. A new life starts each time an operator retries the dead
+    /// batch.
     pub(super) life: u32,
     /// The id of the lease that ended the batch. If an operator removed the batch, the text is empty.
     pub(super) lease: String,

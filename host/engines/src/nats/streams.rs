@@ -109,8 +109,8 @@ impl Streams {
 
 /// Returns the name for the consumer of this queue. The name contains the queue's creation time. An acknowledgment
 /// contains only the consumer's name and the number of a message in the queue. If a queue is lost and created again,
-/// the numbers of its messages start at 1 again. If the consumers of both queues had the same name, an acknowledgment
-/// for a batch of the lost queue could remove a batch of the new queue that has not run.
+/// the numbers of its messages start at 1 again. If the consumers of the lost queue and the new queue had the same
+/// name, an acknowledgment for a batch of the lost queue could remove a batch of the new queue that has not run.
 fn name(ready: &Stream) -> String {
     format!("workers-{:x}", ready.cached_info().created.unix_timestamp_nanos())
 }

@@ -1,8 +1,8 @@
 //! The calls that operators make to inspect and change stored batches.
 //!
 //! A call reads a long list in several steps, so that the call does not block the server. If a batch changes its state
-//! during a call, the list may contain the batch twice. If an operator retries a dead batch during a call, the list may
-//! not contain the batch. The counts of batches are approximate, because batches may change their state while the
+//! during a call, the list may contain the batch twice. If an operator retries a dead batch during a call, the batch
+//! may be missing in the list. The counts of batches are approximate, because batches may change their state while the
 //! engine counts.
 
 use std::collections::HashSet;
@@ -117,7 +117,7 @@ impl Redis {
     }
 
     /// Runs a script that retries or removes a batch, and returns the batch's entry. The index of the next task in this
-    /// entry is exact, because the script reads the index in the same step.
+    /// entry is exact, because the script reads the index and changes the batch in one step.
     pub(super) async fn changed_entry(&self, script: &Script, id: &str) -> Result<Option<Entry>> {
         let Some(entry) = self.show_entry(id).await? else { return Ok(None) };
         let next: Option<u32> = self.run(script, &[Arg::from(id)]).await?;
@@ -254,8 +254,8 @@ impl Redis {
     }
 
     /// Prepares to read a stream from the entry after `behind`. If `behind` is `None`, the engine reads from the
-    /// beginning. The engine will stop after the entry that is the newest entry now. Without this limit, the engine
-    /// might never finish, because new entries can arrive faster than the engine reads.
+    /// beginning. The engine will stop after the entry that is the newest entry now. If the engine also read newer
+    /// entries, it might never finish, because new entries can arrive faster than the engine reads.
     async fn stream(&self, name: &'static str, behind: Option<String>) -> Result<Rest> {
         let last: StreamRangeReply =
             self.call(|mut server| async move { server.xrevrange_count(name, "+", "-", 1).await }).await?;
@@ -284,7 +284,7 @@ impl Redis {
     }
 
     /// Creates the consumer group if there is none. If the group exists, the function writes nothing. So operators can
-    /// also inspect a server that refuses writes because its memory is full.
+    /// inspect stored batches even while the server refuses writes because its memory is full.
     async fn ensure_group(&self) -> Result<()> {
         self.call(|server| async move {
             match has_group(server.clone()).await? {

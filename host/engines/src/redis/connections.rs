@@ -1,5 +1,5 @@
-//! The connections to a Redis server. This file decides when to replace the connections, and explains errors to
-//! operators.
+//! The connections to a Redis server. This file decides when to replace the connections, and adds advice for operators
+//! to error messages.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,8 @@ use tokio::time::{self, Instant};
 use super::{GROUP, POLL, QUEUE};
 use crate::{Error, Result};
 
-/// The shortest time between two replacements of the connections. A new server may need a moment until it is ready.
+/// The shortest time between two replacements of the connections. After a failover, the new primary may need a moment
+/// until it accepts calls.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// The server's address, and the connections to the server.
@@ -33,8 +34,8 @@ struct Open {
     since: Option<Instant>,
     /// The connection that all calls share, except the calls that wait for a new batch.
     shared: ConnectionManager,
-    /// Idle connections for the calls that wait for a new batch. Each of these calls needs a connection for itself
-    /// while it waits.
+    /// Idle connections for the calls that wait for a new batch. A call that waits blocks its connection, so the call
+    /// cannot share the connection.
     waiting: Vec<MultiplexedConnection>,
 }
 
@@ -141,8 +142,8 @@ impl Connections {
     }
 
     /// If `error` means that the connections lead to the wrong server, for example to a former primary, replaces all
-    /// connections that have this `version`. A new connection looks up the server's host name again. Returns true if
-    /// the caller should repeat the call.
+    /// connections that have this `version`. A new connection looks up the server's host name again, because the name
+    /// may lead to another server now. Returns true if the caller should repeat the call that returned `error`.
     fn leave(&self, version: u64, error: &RedisError) -> bool {
         if !leads_astray(error) {
             return false;
@@ -181,8 +182,8 @@ pub(super) async fn create_group(mut connection: ConnectionManager) -> RedisResu
 }
 
 /// Returns true if, after this error, the same call may succeed over a new connection. For example, the present server
-/// has become a replica, or is still loading its data. The setup of the connection may also have failed, and a
-/// [`ConnectionManager`] does not repeat a failed setup.
+/// has become a replica, or is still loading its data. The function also returns true if the setup of the connection
+/// has failed, because a [`ConnectionManager`] does not repeat a failed setup.
 fn leads_astray(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, ResponseError, TryAgain};
     match error.kind() {

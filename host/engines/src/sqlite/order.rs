@@ -5,9 +5,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::clock;
 
-/// Returns the number of the row that a worker leases next. `now` is the present time of [`clock::awake`]. If a lease
-/// has run out but `ours` returns true for its row, this process still has the lease, and was probably paused. The
-/// function extends such a lease until the time `until`, and does not return its row.
+/// Returns the number of the row that a worker leases next. `now` is the present time of [`clock::awake`]. `ours`
+/// returns true if this process still has the `Lease` value for a row. If the lease of this process has run out, the
+/// process was probably paused. The function extends the lease of this process until the time `until`, and does not
+/// return the row.
 pub(super) fn next(
     connection: &Connection,
     ours: impl Fn(&i64, &str) -> bool,

@@ -74,8 +74,8 @@ pub(super) fn any_lives(database: &Path, connection: &Connection) -> rusqlite::R
 }
 
 /// Returns true if a process holds the lock on an owner's lock file. If the lock file exists but cannot be opened, the
-/// function also returns true. If the owner of such a file has died, the owner's leases still end after the visibility
-/// timeout.
+/// function also returns true. If the owner of a lock file that cannot be opened has died, the owner's leases end after
+/// the visibility timeout.
 fn lives(path: &Path) -> bool {
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => file.try_lock().is_err(),

@@ -56,7 +56,8 @@ const SINCE_1: &str = "
     UPDATE batches SET due = 0 WHERE delay = 0;
 ";
 
-/// The statements that both a new file and a converted file of version 1 need.
+/// The statements that create the indexes and the table `boot` of version 2. The engine runs these statements for each
+/// new file, and for each converted file of version 1.
 const SINCE_2: &str = "
     CREATE INDEX ready ON batches (due, seq) WHERE why IS NULL AND owner IS NULL;
     CREATE INDEX leased ON batches (due) WHERE owner IS NOT NULL;
@@ -64,7 +65,8 @@ const SINCE_2: &str = "
 ";
 
 /// Opens the database file, or creates the file if it does not exist. If other processes are writing to the file, waits
-/// until they have finished, for at most 80 % of [`Options::timeout`].
+/// until they have finished, for at most 80 % of [`Options::timeout`]. With this limit, the caller gets SQLite's own
+/// error, and not only a timeout.
 pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<Connection> {
     let at = |why: &dyn std::fmt::Display| Error::Unavailable(format!("sqlite:{}: {why}", path.display()));
     let foreign = |why: String| Error::Config(format!("sqlite:{} {why}", path.display()));
@@ -101,10 +103,10 @@ pub(super) fn open(path: &Path, synchronous: &str, options: &Options) -> Result<
 enum File {
     Ours,
     Foreign,
-    /// A process of an earlier version of the host is using the file. This process knows only version 1 of the tables,
-    /// so the engine must not convert the file.
+    /// A process of an earlier version of the host is using the file. The earlier version knows only version 1 of the
+    /// tables, so the engine must not convert the file.
     InUse,
-    /// The file's tables have another version, with this number.
+    /// The file's tables have this version, which is neither [`VERSION`] nor 1.
     Version(i64),
 }
 
@@ -127,7 +129,7 @@ fn make(path: &Path, operator: bool) -> io::Result<()> {
 }
 
 /// Creates the tables if the file has no tables. Converts a file of an earlier version. If the machine has restarted,
-/// converts the stored times, because the machine's clocks have started again at zero.
+/// ends the leases and computes the ends of the delays again, because the machine's clocks have started again at zero.
 fn prepare(connection: &mut Connection, path: &Path, synchronous: &str, patience: Duration) -> rusqlite::Result<File> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let read = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

@@ -24,8 +24,8 @@ on_every_engine!(nats: Nats; held: [
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// In this test, the worker does not extend its leases in time, and then asks for more batches. A real process behaves
-/// in this way if it was stopped with SIGSTOP, or if the machine was suspended.
+/// In this test, the worker does not extend its leases in time, and then asks for more batches. A real worker fails to
+/// extend its leases if its process was stopped with SIGSTOP, or if the machine was suspended.
 async fn a_process_that_was_paused_keeps_what_it_holds(kind: Kind) {
     let visibility = Duration::from_millis(500);
     let fixture = Fixture::visible_after(kind, visibility);
@@ -48,8 +48,8 @@ async fn a_process_that_was_paused_keeps_what_it_holds(kind: Kind) {
     assert_eq!(engine.counts().await.unwrap(), Counts::default());
 }
 
-/// If a worker can no longer extend its lease, the worker drops the lease. The same process can then lease the batch
-/// again.
+/// If a worker can no longer extend its lease, the worker drops the lease. After the lease has ended, the same process
+/// can lease the batch again.
 async fn a_lease_that_was_dropped_is_leased_again_by_the_same_process(kind: Kind) {
     let fixture = Fixture::visible_after(kind, Duration::from_millis(500));
     for name in ["one", "two"] {

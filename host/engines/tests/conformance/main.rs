@@ -1,7 +1,7 @@
 //! Tests that every task engine keeps its promises. The tests start their own servers of Redis and NATS.
 //!
-//! A test waits only if it tests a time, for example the end of a lease or the delay of a retry. In such a test, the
-//! call of `lease` waits. The test accepts times that are longer than expected, because the machine may be busy.
+//! A test waits only if it tests a time, for example the end of a lease or the delay of a retry. A test waits in a call
+//! of `lease`. A test also accepts times that are longer than expected, because the machine may be busy.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 

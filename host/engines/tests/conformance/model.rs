@@ -1,7 +1,8 @@
 //! Runs random sequences of calls on an engine, and checks that the engine gives the same results as the engine in
 //! memory.
 //!
-//! NATS has no such test, because NATS takes a moment until it delivers a returned batch again.
+//! The NATS engine is not compared with the engine in memory, because NATS takes a moment until it delivers a returned
+//! batch again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -150,8 +150,8 @@ async fn the_batches_of_a_queue_that_was_made_anew_are_not_taken_for_those_of_th
     }
 }
 
-/// Puts the message of a batch into the queue again. A killed server does the same if it has forgotten that the batch
-/// has ended.
+/// Puts the message of a batch into the queue again. A server that was killed also delivers a message again, if the
+/// server has forgotten that the batch has ended.
 async fn deliver_again(fixture: &Fixture, sent: &Batch) {
     let subject = format!("epilogue.ready.{}", sent.id);
     let envelope = sent.to_envelope().unwrap();
@@ -194,8 +194,8 @@ async fn a_batch_that_has_ended_is_only_confirmed_when_it_is_delivered_again() {
     assert!(left.iter().all(|(subject, _)| subject == "epilogue.state.~"), "{left:?}");
 }
 
-/// A new consumer delivers batches although workers hold them. A server that was killed does the same after its
-/// restart.
+/// The test removes the consumer, and the engine creates a new consumer. The new consumer delivers batches that workers
+/// hold. A server that was killed also delivers batches that workers hold.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lasts_whatever_the_server_has_forgotten() {
     let fixture = Fixture::visible_after(Kind::Nats, Duration::from_secs(4));
@@ -281,7 +281,7 @@ async fn what_stands_alone_before_the_host_is_a_token() {
 }
 
 /// Listens on a port, and answers each connection with `says`. If `first` is true, the answer comes as soon as the
-/// client has connected. Otherwise, the answer comes after the client's first bytes.
+/// client has connected. If `first` is false, the answer comes after the client's first bytes.
 fn another_program(says: &'static [u8], first: bool) -> String {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,5 @@
-//! Tests new servers, and servers that stop and come back.
+//! Tests empty servers that several processes use for the first time at the same moment, and servers that stop and come
+//! back.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,8 @@ on_every_engine!(redis: Redis, nats: Nats; outage: [
     a_server_that_does_not_answer_is_unavailable_in_bounded_time,
 ]);
 
-/// The engine's time limit for a call. On a busy machine, a call may take much longer, but it takes less than `BOUND`.
-/// A call that takes longer than `BOUND` hangs.
+/// The engine's time limit for a call. On a busy machine, a call may take much longer than this limit. If a call takes
+/// longer than `BOUND`, the call hangs and the test fails.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -25,7 +26,7 @@ fn fixture(kind: Kind) -> Fixture {
     Fixture::with(kind, Options { visibility: LONG, timeout: TIMEOUT, ..Options::default() })
 }
 
-/// Checks that each call fails within the time limit.
+/// Checks that three calls fail with [`Error::Unavailable`], and that together they take less than [`BOUND`].
 async fn unavailable(fixture: &Fixture) {
     let start = Instant::now();
     let error = fixture.engine.enqueue(&batch(&["lost"])).await.unwrap_err();
@@ -126,7 +127,8 @@ async fn a_server_that_does_not_answer_is_unavailable_in_bounded_time(kind: Kind
     assert!(!shown.contains("secret"), "{shown}");
 }
 
-/// The restart of Redis breaks each connection. The engine notices this only when it uses the connection again.
+/// The restart of Redis breaks each connection. The engine notices the broken connection only when the engine uses it
+/// again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_redis_between_two_requests_costs_none() {
     let mut fixture = fixture(Kind::Redis);

@@ -19,8 +19,8 @@ const BATCHES: usize = 1_000;
 const WORKERS: usize = 12;
 /// The number of batches that end between two kills of the server.
 const BETWEEN: usize = 80;
-/// The time after which a lease ends. The server is down for a much shorter time. If the answer to a call of `lease`
-/// was lost, the batch is ready again after this time.
+/// The time after which a lease ends. After each kill, the server is down for a much shorter time than `VISIBILITY`. If
+/// the answer to a call of `lease` was lost, the batch is ready again after the time `VISIBILITY`.
 const VISIBILITY: Duration = Duration::from_secs(8);
 /// The time for which a worker waits after a failed call.
 const PAUSE: Duration = Duration::from_millis(5);

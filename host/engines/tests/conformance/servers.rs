@@ -71,8 +71,8 @@ impl Server {
         Stopped::new(child.id())
     }
 
-    /// Starts the server again, with the same port and folder. If another test has taken the port meanwhile, waits for
-    /// the port.
+    /// Starts the server again, with the same port and folder. If another test has taken the port while the server was
+    /// down, waits until the port is free.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let end = Instant::now() + Duration::from_secs(60);
@@ -158,7 +158,8 @@ impl Drop for Stopped {
     }
 }
 
-/// Returns NATS's configuration of the accounts. A client without a user gets the first account.
+/// Returns a configuration of NATS with [`APART`] accounts. Each account has its own streams, so each account is a
+/// separate store. A client without a user gets the first account.
 fn accounts() -> String {
     let account = |number| {
         format!("a{number} {{ jetstream: enabled, users: [{{ user: user{number}, password: \"a secret\" }}] }}\n")

@@ -110,8 +110,8 @@ async fn a_locked_file_is_unavailable_in_bounded_time_and_what_failed_is_not_sto
     assert_eq!(fixture.engine.counts().await.unwrap(), Counts { ready: 1, ..Counts::default() });
 }
 
-/// If the engine did not check the path, SQLite would continue to write to the moved file. The next process would not
-/// find this file.
+/// If the engine did not check the path, SQLite would continue to write to the moved file. A process that opens the
+/// original path later would not find the data.
 #[tokio::test]
 async fn a_file_that_is_moved_away_takes_nothing_more_until_it_is_back() {
     let fixture = Fixture::new(Kind::Sqlite);

@@ -354,8 +354,8 @@ async fn what_is_removed_says_which_tasks_had_ended(kind: Kind) {
     }
 }
 
-/// An operator's command may have a shorter visibility timeout than the workers. The shorter timeout must not shorten
-/// the workers' leases.
+/// An operator's command may have a shorter visibility timeout than the workers. The timeout of the command must not
+/// shorten the workers' leases.
 async fn an_operator_s_look_leaves_the_leases_of_others_as_they_are(kind: Kind) {
     let fixture = Fixture::visible_after(kind, LONG);
     let look = async || {
