@@ -21,7 +21,7 @@ const TASKS: u32 = 100;
 const BODY: u64 = 16 << 20;
 
 /// Measures the steps of a task: adding tasks to the queue, and running them in the drain. For comparison, also
-/// measures the same calls with wasmtime alone.
+/// measures the calls of the guest's task function with wasmtime alone.
 fn tasks(criterion: &mut Criterion) {
     let engine = small_engine(None).unwrap();
     let bench = Bench::load(&engine, Path::new(guests::BENCH)).unwrap();

@@ -1,7 +1,7 @@
 //! `cargo bench --profile dev --bench instructions` counts the processor instructions that a task needs, and compares
 //! the counts with `instructions.txt`. CI runs this benchmark. Times differ from run to run, but counts of instructions
-//! do not. The benchmark uses the build profile of the tests, so that CI has little more to build. In this profile, the
-//! host's code is not optimized, so the counts are larger than in a release.
+//! do not. The benchmark uses the build profile of the tests, so that CI has little more to build. The build profile of
+//! the tests does not optimize the host's code, so the counts are larger than in a release.
 //!
 //! The program runs itself under valgrind, once with few tasks and once with many tasks. The difference between the two
 //! counts is the count for the tasks alone, without the start of the program. `--bless` writes the new counts to

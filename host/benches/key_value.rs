@@ -32,8 +32,8 @@ fn main() {
     println!("{:<40} {get:>8.1} {set:>8.1}", "rusqlite itself, memory");
 }
 
-/// Returns the microseconds that one call from a guest to the key-value store takes. The function measures requests
-/// with many calls.
+/// Returns the microseconds that one call from a guest to the key-value store takes. Measures a request with many calls
+/// and a request without these calls, and divides the difference by the number of calls.
 fn of_guest(host: &TestHost, version: &str, call: &str) -> f64 {
     let path = |calls: u32| {
         let calls = vec![call; calls as usize].join(",");

@@ -39,8 +39,8 @@ use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
 
-/// Before the host runs a task, it waits at most this long for work that the guest spawned in an earlier call. Without
-/// this wait, a trap in the spawned work would look like a trap of the task.
+/// The longest time that the host waits, before it runs a task, for work that the guest spawned in an earlier call. If
+/// the host did not wait, a trap in the spawned work would look like a trap of the task.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
 /// The error in a request's record if the instance dies while work that the guest has spawned is still running.
@@ -76,7 +76,7 @@ pub(crate) struct Life {
     pub(crate) scope: Arc<Scope>,
     /// The request's instance. If the instance dies, this field is `None` until a task needs a new instance.
     instance: Option<Instance>,
-    /// The time when the host began to run the request's tasks. The value is `None` before this time.
+    /// The time when the host began to run the request's tasks, or `None` if the host has not yet begun.
     drain_start: Option<Instant>,
     /// The number of handles and other resources that the instance held before the request.
     resources: usize,
@@ -97,7 +97,7 @@ pub(crate) struct Life {
 /// An instance that is ready to run a task.
 struct Ready<'a> {
     instance: &'a mut Instance,
-    /// The time when the task starts. This time is later than planned if the host had to create the instance first.
+    /// The time when the task starts. If the host first had to create the instance, the task starts later than planned.
     start: Instant,
     /// The time that is left at `start` for all remaining tasks of the request.
     budget_left: Duration,
@@ -122,7 +122,8 @@ impl Life {
         Ok(life)
     }
 
-    /// Takes an instance for a batch of stored tasks, and makes the [`Life`] of the batch. A batch has no client.
+    /// Takes an instance for a batch of stored tasks, and makes the [`Life`] of the batch. A batch has no client, so
+    /// the host sends no response.
     pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
         let instance = pool.take().await?;
         Ok(Self::with(pool, scope, observer, instance))
@@ -235,8 +236,8 @@ impl Life {
         outcome
     }
 
-    /// Runs all tasks in the queue and then the teardown. If the teardown adds tasks, repeats both until the queue
-    /// stays empty. At the end, returns the instance to its pool or drops the instance.
+    /// Runs all tasks in the queue and then the teardown. If the teardown adds tasks, runs these tasks and the teardown
+    /// again, until the queue stays empty. At the end, returns the instance to its pool or drops the instance.
     pub(crate) async fn conclude(&mut self) {
         loop {
             self.drain().await;
@@ -296,9 +297,9 @@ impl Life {
         }
     }
 
-    /// Waits for the work that the guest has spawned, but no longer than `limit`. Returns false if some of this work
-    /// still runs. `left` is the time until the host stops the work. Shortly before the host stops the work, it warns
-    /// the guest.
+    /// Waits for the work that the guest has spawned, but no longer than `limit`. Returns false if some of the spawned
+    /// work still runs. `left` is the time until the host stops the spawned work. Shortly before that time, the host
+    /// warns the guest.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> bool {
         let Some(instance) = &mut self.instance else { return true };
         match instance.settle(limit, left).await {

@@ -42,8 +42,8 @@ use crate::worker::Workers;
 
 /// The largest number of new connections that the kernel keeps for each serving thread until the thread accepts them.
 const BACKLOG: i32 = 1024;
-/// If a client is silent for the first duration, the kernel checks whether the client still exists. The second duration
-/// is the time between two checks.
+/// If a client sends nothing for the first of these two durations, the kernel checks whether the client still exists.
+/// The other duration is the time from one check to the next check.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
 /// The number of unsent bytes that the kernel buffers for each connection. With a larger buffer, the host would notice
 /// later that a client has stopped reading.
@@ -65,9 +65,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Binds the address in `options`, with a listener for each serving thread. `reports` gets the timelines of
-    /// requests. When this function has returned, clients can connect, but the server answers their requests only after
-    /// the caller has called [`Server::run`].
+    /// Binds the address in `options`, with a listener for each serving thread. The server passes the timelines of
+    /// requests to `reports`. When this function has returned, clients can connect, but the server answers their
+    /// requests only after the caller has called [`Server::run`].
     ///
     /// # Errors
     ///

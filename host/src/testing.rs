@@ -18,7 +18,7 @@
 //!
 //! - All tasks that the host can store are durable, and the host itself runs these tasks as a worker.
 //! - A request's record is complete when the request's tasks have ended. The record sorts the tasks by their numbers.
-//! - A task has one attempt, unless its options allow more. The first retry comes 10 ms after the failure.
+//! - A task has one attempt, unless its options allow more. The pause before a task's first retry is 10 ms.
 //!
 //! All functions block, so tests need no `async`. If a function cannot continue, or has waited for a minute, it panics.
 
@@ -393,7 +393,7 @@ impl<'host> Exchange<'host> {
         std::str::from_utf8(self.response().body()).expect("the body should be text")
     }
 
-    /// Waits until the request's tasks and teardown have ended, and returns the record. Call this function only once.
+    /// Waits until the request's tasks and teardown have ended, and takes the record. A second call panics.
     pub fn drained(&self) -> RequestRecord {
         self.host.record(&self.trace_id)
     }

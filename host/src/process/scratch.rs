@@ -20,14 +20,14 @@ const PREFIX: &str = "epilogue-";
 /// The name of the lock file in each temporary folder. No other program uses this name. So if a folder contains a file
 /// of this name, a host has made the folder, and another host may delete it.
 const LOCK: &str = ".epilogue-lock";
-/// The name of the lock file before the host has locked it. If a folder has a file of this name instead of a lock file,
-/// other processes do not delete the folder.
+/// The first name of the lock file. When the host has locked the file, the host renames the file to [`LOCK`]. Other
+/// processes do not delete a folder that has no file named [`LOCK`].
 const UNLOCKED: &str = ".epilogue-lock-new";
 
 static TIDIED: Once = Once::new();
 
-/// All temporary folders of the process. The list is needed because a [`Scratch`] may never be dropped. For example,
-/// the reload thread never ends, and may hold a [`Scratch`].
+/// All temporary folders of the process. [`delete_all`] needs this list, because some [`Scratch`] values are never
+/// dropped. For example, the reload thread never ends, and may hold a [`Scratch`].
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Largest number of attempts to delete a folder. An attempt can fail if a guest still writes into the folder.

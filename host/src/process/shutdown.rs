@@ -31,7 +31,8 @@ pub(crate) struct Shutdown {
     trigger: ShutdownTrigger,
 }
 
-/// Makes both halves of a shutdown channel. The shutdown has not begun yet.
+/// Makes both halves of a shutdown channel. The shutdown begins only when the host calls [`ShutdownTrigger::drain`] or
+/// [`ShutdownTrigger::stop`].
 pub(crate) fn channel() -> (ShutdownTrigger, Shutdown) {
     let (sender, receiver) = watch::channel(Stage::Running);
     let trigger = ShutdownTrigger(sender);
@@ -110,8 +111,8 @@ impl Shutdown {
         }
     }
 
-    /// Waits until the grace period has ended, or until somebody calls [`ShutdownTrigger::stop`]. When this function
-    /// returns, the servers must stop all work.
+    /// Waits until the servers must stop all work: until the grace period has ended, or until somebody calls
+    /// [`ShutdownTrigger::stop`].
     pub(crate) async fn stopped(&mut self) {
         let until = self.begun().await;
         tokio::select! {

@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 use crate::process::shutdown::Shutdown;
 
 /// If a thread still runs when this time has passed after the grace period, the process no longer waits for the thread.
-/// A worker needs some of this time for its last calls to the task engine.
+/// During this time, a worker makes its last calls to the task engine.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
 /// A thread's event loop. The host makes all event loops before it starts the threads. So if the system has no file

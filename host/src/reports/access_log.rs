@@ -1,4 +1,5 @@
-//! The access log: one event for each request. The host logs the event when the request and all its tasks have ended.
+//! The access log: one event for each request. The host logs a request's event when the request and all its tasks have
+//! ended. If the host answers a request without a component, the host logs the event at once.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -50,9 +50,9 @@ impl History {
         self.0.ended.load(Relaxed)
     }
 
-    /// Returns the kept requests whose number is greater than `count`, the newest first, and the number of requests
-    /// that have ended so far. If the caller passes this second value to the next call as `count`, the next call
-    /// returns only requests that have ended since this call.
+    /// Returns the kept requests whose number is greater than `count`, the newest first. Also returns the number of
+    /// requests that have ended so far. If the caller passes this number to the next call as `count`, the next call
+    /// returns only requests that have ended in the meantime.
     pub(crate) fn after(&self, count: u64) -> (Vec<Arc<Shared>>, u64) {
         let upto = self.ended_so_far();
         let mut found = Vec::new();

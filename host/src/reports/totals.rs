@@ -20,8 +20,8 @@ const STEP: u64 = 5;
 const STEPS: usize = 720;
 /// The number of different errors that the host keeps for each task name.
 const ERRORS: usize = 20;
-/// The host keeps this number of characters of an error's text. Errors that begin with the same characters count as the
-/// same error.
+/// The number of characters that the host keeps of an error's text. Two errors whose kept characters are equal count as
+/// the same error.
 const ERROR: usize = 200;
 
 /// The totals of all tasks and requests. Cloning this value is cheap.

@@ -68,7 +68,6 @@ pub(crate) struct Detail {
     pub(crate) stop: Option<u64>,
 }
 
-/// A task of a request.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct TaskView {
     id: u64,

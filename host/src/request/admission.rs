@@ -6,8 +6,8 @@
 //! accepted task. All threads share the counts, because the kernel does not spread connections evenly over the threads.
 //! If each thread had its own count, a full thread would refuse requests while other threads are idle.
 //!
-//! The host also counts the running requests of each client address. Without this count, one client that sends many
-//! requests and leaves could use up the limit of the whole host.
+//! The host also counts the running requests of each client address. If the host did not count the requests of each
+//! address, one client that sends many requests and leaves could use up the limit of the whole host.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Refused {
         Self { limit, is_clients: false }
     }
 
-    /// Adds 1 to the metric `epilogue_requests_refused_total` for this limit.
+    /// Adds 1 to the metric `epilogue_requests_refused_total` for the limit that refused the request.
     pub(crate) fn count(&self) {
         refusals::count(self.limit);
     }
@@ -66,9 +66,9 @@ impl Admission {
         }
     }
 
-    /// Admits a request from this client address, or returns the limit that refuses the request. If each thread has its
-    /// own limit, `in_flight` counts the request on its thread. The request keeps `in_flight` until its response is
-    /// sent.
+    /// Admits a request from the client address `address`, or returns the limit that refuses the request. If `max-lag`
+    /// limits the requests of each thread, `in_flight` counts the request on its thread. The request keeps `in_flight`
+    /// until the response is sent.
     pub(crate) fn admit(&self, in_flight: Option<InFlight>, address: &Arc<Address>) -> Result<Slot, Refused> {
         if self.requests.draining() >= self.max_draining {
             return Err(Refused::of_host("max-draining"));
@@ -100,15 +100,15 @@ pub(crate) struct Slot {
     place: Arc<Place>,
     max_stalled: usize,
     in_flight: Option<InFlight>,
-    /// Counts the request as stalled for its client address. The value is set if the client has left while the handler
-    /// runs.
+    /// Counts the request as stalled for its client address. The host sets this value when the client leaves while the
+    /// handler runs.
     stalled: Option<Stalled>,
 }
 
 impl Slot {
-    /// Returns the value that counts the request as running or as draining. When the connection has sent the last byte
-    /// of the response, it uses this value to count the request as draining. The connection must do this immediately,
-    /// because the client may send its next request before the host calls [`Slot::drain`].
+    /// Returns the value that counts the request first as running, and later as draining. As soon as the connection has
+    /// sent the last byte of the response, the connection uses this value to count the request as draining. The host
+    /// calls [`Slot::drain`] only later, and the client may send its next request before this call.
     pub(crate) fn place(&self) -> Arc<Place> {
         self.place.clone()
     }
@@ -120,10 +120,10 @@ impl Slot {
         (self.in_flight, self.stalled) = (None, None);
     }
 
-    /// Records that the client with this address has left while the handler runs. The handler goes on. The request
-    /// still counts as running, unless the address has too many stalled requests. With too many stalled requests, the
-    /// request counts as draining from now on: no client waits for this request, so the request must not use up the
-    /// limit on running requests.
+    /// Records that the client with this address has left while the handler runs. The handler goes on. If the address
+    /// now has too many stalled requests, counts the request as draining from now on, so that the request does not use
+    /// up the limit on running requests. If the address has fewer stalled requests, the request still counts as
+    /// running.
     pub(crate) fn abandon(&mut self, address: &Arc<Address>) {
         self.stalled = Some(address.stall());
         if address.stalled() > self.max_stalled {

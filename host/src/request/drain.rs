@@ -61,10 +61,9 @@ impl Life {
         self.scope.note(|timeline| timeline.task_ended(record));
     }
 
-    /// Returns the next task of the queue. Before that, waits for work that the guest spawned in earlier calls, but no
-    /// longer than [`SETTLE`]. If the queue is then empty but spawned work still runs, waits for this work until the
-    /// time for the request's tasks is used up. The reason for this longer wait is that the work may add a task
-    /// (promise S18).
+    /// Waits for work that the guest spawned in earlier calls, but no longer than [`SETTLE`], and then returns the next
+    /// task of the queue. If the queue is empty but spawned work still runs, waits until this work has ended or the
+    /// time for the request's tasks is used up, because the spawned work may add a task (promise S18).
     async fn next_task(&mut self) -> Option<Task> {
         if self.is_settled() {
             return self.scope.queue().next();
@@ -167,7 +166,7 @@ impl Life {
         (state, error)
     }
 
-    /// Makes the record of a task that ends in `state`, with a duration of zero. The record is not yet part of the
+    /// Makes the record of a task that ends in `state`, with a duration of zero. Does not add the task's record to the
     /// request's record.
     pub(crate) fn record_of(&self, task: &Task, state: TaskState, attempt: u32, error: Option<String>) -> TaskRecord {
         let component = self.pool.component.layers[task.layer].id.clone();

@@ -12,9 +12,9 @@ use crate::tasks::store::NotStored;
 use crate::wire::answer::{plain, unavailable};
 
 /// Changes the guest's `response` so that it conforms to HTTP. If the status allows no body, removes `content-length`
-/// (RFC 9110 sections 8.6, 15.3.5 and 15.3.6). Later, `sent.rs` removes the body. If the guest has announced a body,
-/// logs a warning, except for status 304. With status 304, HTTP allows a `content-length` without a body. The host
-/// still removes this header, because some HTTP/2 clients would wait for the body.
+/// (RFC 9110 sections 8.6, 15.3.5 and 15.3.6), and `sent.rs` later removes the body. If `content-length` announced a
+/// body, logs a warning. With status 304, logs no warning, because HTTP then allows a `content-length` without a body.
+/// The host removes `content-length` with status 304 too, because some HTTP/2 clients would wait for the body.
 ///
 /// # Errors
 ///
@@ -48,8 +48,8 @@ pub(crate) fn checked(
 
 /// Makes the host's own error response. The host sends this response if the handler returned no response, or a response
 /// that the host must not send. The error response does not contain the reason of the failure, which is only for the
-/// operator. If the tasks are too large for the task engine, the status is 500 instead of 503, because a retry by the
-/// client would fail in the same way.
+/// operator. If the request's durable tasks are too large for the task engine, the status is 500 and not 503, because a
+/// retry by the client would fail in the same way.
 pub(super) fn failed(error: &HandlerError) -> Response<WasiBody> {
     match error {
         HandlerError::Interrupted(Interrupted::TimedOut(_)) => plain(StatusCode::GATEWAY_TIMEOUT),

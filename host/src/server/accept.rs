@@ -78,8 +78,9 @@ impl ServerThread {
         }
     }
 
-    /// Waits for each new version of the application, and switches this thread to the new version. So the thread drops
-    /// the idle instances of the old version even if no request arrives.
+    /// Waits for each new version of the application, and switches this thread to the new version. Without this
+    /// function, the thread would switch only when a request arrives, and would keep the idle instances of the old
+    /// version until then.
     pub(super) async fn follow(self: Rc<Self>) {
         let mut versions = self.host.versions.clone();
         while versions.changed().await.is_ok() {
@@ -87,8 +88,8 @@ impl ServerThread {
         }
     }
 
-    /// Accepts the next connection, and then waits until `max-connections` allows one more connection. While this
-    /// thread waits, new connections wait in the kernel's queue. The host does not reject these connections, because
+    /// Accepts the next connection. If `max-connections` is reached, waits until another connection has ended. During
+    /// this wait, new connections stay in the kernel's queue. The host does not reject the new connections, because
     /// their clients would only connect again.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let (stream, client) = listener.accept().await?;

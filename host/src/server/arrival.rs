@@ -88,7 +88,8 @@ impl Arrival {
     }
 }
 
-/// Copies the properties of a request that the host's reports show. The values are those that the client sent.
+/// Copies the properties of a request that the host's reports show. The host calls this function before it normalizes
+/// the request, so the reports show what the client sent.
 fn asked(request: &Parts, peer: &Peer) -> Asked {
     let host = || request.headers.get(HOST).and_then(|host| host.to_str().ok());
     Asked {

@@ -67,8 +67,8 @@ impl ServerThread {
     }
 
     /// Makes a connection to the component `id`, and admits the only request of this connection. If a limit on requests
-    /// is reached, returns an error without waiting. The reason is that the calling request counts for the same limit:
-    /// if several calling requests waited here, they could wait for each other forever.
+    /// is reached, returns an error without waiting. The request that makes the call counts for the same limit as the
+    /// call. So if several such requests waited for room, they could wait for each other forever.
     fn connect(self: &Rc<Self>, id: &str) -> Result<DuplexStream, Error> {
         let serving = self.serving();
         // If a component has different middleware on different routes, the host uses the middleware of the component's

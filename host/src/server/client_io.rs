@@ -8,7 +8,7 @@ use tokio_rustls::server::TlsStream;
 /// A client's connection, from which the host reads requests and to which the host writes responses.
 pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + 'static {
     /// Reports whether the client has closed its side of the connection. The result is true even if the host has not
-    /// yet read all bytes that the client sent before.
+    /// yet read all bytes that the client sent before it closed its side.
     fn has_left(&self) -> bool;
 }
 

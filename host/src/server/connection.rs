@@ -34,8 +34,8 @@ const PING: Duration = Duration::from_secs(60);
 const GOODBYE: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
-    /// Aborts the tokio task that sends the response. With HTTP/1, one tokio task sends all responses of a connection.
-    /// With HTTP/2, each stream has its own tokio task.
+    /// Aborts the tokio task that sends the response. With HTTP/1, this task serves the whole connection. With HTTP/2,
+    /// this task serves one stream.
     static SENDER: AbortHandle;
 }
 

@@ -96,8 +96,8 @@ fn folder() -> PathBuf {
     }
 }
 
-/// Makes the folder for the sockets, and checks that only this user can enter the folder. So no other user can put a
-/// socket into the folder.
+/// Makes the folder for the sockets, and checks that only this user can enter the folder. Because of this check, no
+/// other user can put a socket into the folder.
 fn make(folder: &Path) -> anyhow::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),

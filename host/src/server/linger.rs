@@ -1,7 +1,7 @@
-//! Closes a connection whose client is still sending. If the host closed both sides of such a connection immediately,
-//! the system would answer the client's next bytes with a reset, and the client could lose the answer before it has
-//! read the answer. Therefore, the host first closes only its own side and goes on reading for a while, as nginx does
-//! with `lingering_close`.
+//! Closes a connection whose client is still sending. If the host closed both sides of the connection immediately, the
+//! operating system would answer the client's next bytes with a reset. A client that gets the reset before it has read
+//! the host's answer can lose the answer. Therefore, the host first closes only its own side and goes on reading for a
+//! while, as nginx does with `lingering_close`.
 
 use std::cell::RefCell;
 use std::future::poll_fn;

@@ -64,7 +64,8 @@ pub(crate) struct State {
     pub(crate) batches: usize,
     /// The number of running tasks in this process. The value is `None` if the process records no timelines.
     pub(crate) tasks_running: Option<usize>,
-    /// The number of waiting tasks in this process. If the process records no timelines, running tasks count here too.
+    /// The number of waiting tasks in this process. If the process records no timelines, this number includes the
+    /// running tasks.
     pub(crate) tasks_waiting: usize,
     /// The number of instances that serve a request or a batch.
     pub(crate) instances_in_use: u64,

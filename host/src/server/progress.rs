@@ -16,7 +16,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Makes the counters of a process that serves requests. Such a process may also run durable tasks.
+    /// Makes the counters of a process that serves requests. A process that serves requests may also run durable tasks.
     pub(crate) fn of_server(admission: Arc<Admission>, served: Observer, worked: Observer) -> Self {
         Self { admission: Some(admission), observers: vec![served, worked] }
     }
@@ -57,7 +57,7 @@ impl fmt::Display for Progress {
     }
 }
 
-/// A number of things, with the name of one thing. As text, the value looks like `1 request` or `2 requests`.
+/// A number, with the singular name of the counted thing. As text, the value looks like `1 request` or `2 requests`.
 pub(crate) struct Count(pub(crate) u64, pub(crate) &'static str);
 
 impl fmt::Display for Count {

@@ -143,7 +143,7 @@ mod tests {
     }
 
     /// Normalizes a request, and returns the host and port in the request's URI, or the status of the refusal. Checks
-    /// that the `host` header has the same host and port.
+    /// that the `host` header names the same host and port as the URI.
     fn received(version: Version, uri: &str, headers: &[(&str, &[u8])]) -> Result<String, u16> {
         let mut request = Request::get(uri).version(version);
         for (name, value) in headers {

@@ -40,8 +40,7 @@ pub(crate) fn set_spin_headers<T>(headers: &mut HeaderMap, origin: Option<Origin
 }
 
 /// Reports whether a header has the name of one of Spin's headers. In this comparison, `_` equals `-`, because a guest
-/// that reads headers as CGI variables cannot distinguish the two characters. Header names are already in lower case
-/// here.
+/// that reads headers as CGI variables cannot distinguish the two characters. A [`HeaderName`] is always in lower case.
 fn is_spins(name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
     let begins = |start: &[u8]| name.len() >= start.len() && name.iter().zip(start).all(|(a, b)| is_same(*a, *b));

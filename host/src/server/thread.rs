@@ -132,8 +132,8 @@ impl ServerThread {
         (thread, calls)
     }
 
-    /// Returns the newest version of the application. After a reload, new requests and connections get the new version.
-    /// Running requests and connections keep the old version.
+    /// Returns the newest version of the application. After a reload of the application, new requests and connections
+    /// get the new version. Requests and connections that began before the reload keep the old version.
     pub(crate) fn serving(&self) -> Rc<Serving> {
         let mut versions = self.versions.borrow_mut();
         if versions.has_changed().unwrap_or(false) {

@@ -2,8 +2,8 @@
 //!
 //! If a new timer will expire before all other timers, tokio wakes its driver (the code that waits for timers and I/O)
 //! with a system call, because the driver may sleep on another thread. In this host, the driver always runs on the same
-//! thread as the timers, but tokio does not use this fact. A request sets three timers. Without the short timer, each
-//! of these three timers could be the first to expire, and would cost a system call.
+//! thread as the timers, but tokio does not use this fact. For each request, the host sets three timers. Without the
+//! short timer, each of these three timers could be the first to expire, and would cost a system call.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -33,7 +33,8 @@ impl Ticks {
         }
     }
 
-    /// Starts the short timer again each time that it expires. Ends if no request has arrived while the timer ran.
+    /// Starts the short timer again each time that the timer expires. Ends if no request has arrived between a start of
+    /// the timer and its expiry.
     async fn tick(self) {
         while self.0.needed.replace(false) {
             tokio::time::sleep(TICK).await;

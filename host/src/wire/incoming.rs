@@ -18,8 +18,9 @@ use crate::wire::sent::Unflushed;
 /// Shows the state of a request's body to code that does not read the body itself. A request without a body has no
 /// state.
 ///
-/// A guest may keep the body ([`IncomingBody`]) after the body's request has ended. The body has only a weak reference
-/// to this state. So the host drops the state at the end of the request, and the request no longer counts as stalled.
+/// A guest may keep the body ([`IncomingBody`]) after the body's request has ended. Therefore, the body has only a weak
+/// reference to this state, so that the host drops the state at the end of the request. Without the state, the request
+/// no longer counts as stalled.
 #[derive(Clone, Default)]
 pub(crate) struct Upload(Option<Arc<Observed>>);
 
@@ -39,7 +40,7 @@ struct Shared {
     failure: Option<BadUpload>,
 }
 
-/// The reason why the host did not get the whole body of a request. In all these cases, the client is the cause.
+/// The reason why the host did not get the whole body of a request. Each reason is a fault of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadUpload {
     /// The body is larger than the component's `max-body-size`.
@@ -52,7 +53,7 @@ pub(crate) enum BadUpload {
 
 impl BadUpload {
     /// Returns the status of the response to a request whose body failed for this reason. If the client has left,
-    /// nobody gets this response.
+    /// nobody gets the response.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -152,8 +153,8 @@ impl<B: Body> IncomingBody<B> {
         }
     }
 
-    /// Becomes ready when the guest has waited for the longest allowed time. When the guest has waited for
-    /// [`STALLED_AFTER`], which is usually shorter, this function counts the request as stalled.
+    /// Becomes ready when the guest has waited for `body-timeout`. If `body-timeout` is longer than [`STALLED_AFTER`],
+    /// counts the request as stalled when the guest has waited for [`STALLED_AFTER`].
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.waiting.get_or_insert_with(|| {
             let end = sleep(self.patience).deadline();

@@ -26,8 +26,8 @@ use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that the host accepts from a client, in bytes.
 const MAX_ID: usize = 128;
-/// The time between two checks whether the client is still connected. The host makes these checks only for requests
-/// with a body.
+/// The time between two checks whether the client is still connected. The host checks only the connections of HTTP/1
+/// requests with a body.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The data that the requests of one connection share.

@@ -2,7 +2,8 @@
 //!
 //! Tasks may start when the operating system has taken the response's last byte. hyper buffers the response, and does
 //! not report when the operating system has taken the last byte. If hyper knows the body's length, hyper does not even
-//! poll the body to its end. Three observers together find this moment, for HTTP/1 and HTTP/2:
+//! poll the body to its end. Therefore, three observers together find out when the operating system has taken the last
+//! byte, for HTTP/1 and HTTP/2:
 //!
 //! - [`TrackedBody`] sees the end of the body. [`TrackedBody`] adds an empty frame at the end, so that in HTTP/2 a
 //!   tracked buffer carries the flag `END_STREAM`.
@@ -74,7 +75,7 @@ struct Delivery {
 /// The data that the host needs when a response ends.
 struct End {
     outcome: oneshot::Sender<ResponseOutcome>,
-    /// Counts the request as running. When the response ends, the host counts the request as draining instead.
+    /// Counts the request as running until the response ends, and from then on as draining.
     place: Option<Arc<Place>>,
 }
 
@@ -108,11 +109,11 @@ impl Delivery {
         self.flushes.store(self.connection.flushes(), Relaxed);
     }
 
-    /// Reports whether the host is waiting for the guest, and not for the client. The host waits for the guest to write
-    /// more if the operating system has taken everything that the guest has written. If the response has ended, the
-    /// host waits for the guest to return. hyper may keep copies of a buffer's bytes until the next flush. Therefore,
-    /// until the response has ended, the result is true only if hyper has flushed the connection since the guest wrote
-    /// its newest piece.
+    /// Reports whether the host is waiting for the guest, and not for the client. After the response has ended, the
+    /// host waits for the guest to return. Before that, the host waits for the guest to write more if the operating
+    /// system has taken everything that the guest has written. hyper may keep copies of a buffer's bytes until the next
+    /// flush. Therefore, as long as the response has not ended, the result is true only if hyper has flushed the
+    /// connection since the guest wrote its newest piece.
     fn is_up_to_the_guest(&self) -> bool {
         if self.end().is_none() {
             return true;
@@ -150,8 +151,9 @@ impl Sent {
     }
 
     /// Ends the body with an error, because the guest was interrupted before it had written the whole body. Without the
-    /// error, a body of unknown length would look complete to the client. Returns `None` if the response ended with
-    /// this error. If the response had ended before, or the body was complete, returns the response's outcome.
+    /// error, a body of unknown length would look complete to the client. Returns `None` if the response ended because
+    /// of the error. If the response had ended before this call, or the body was complete, returns the response's
+    /// outcome.
     pub(crate) async fn break_off(&mut self, reason: &str) -> Option<ResponseOutcome> {
         if let Ok(ended) = self.outcome.try_recv() {
             return Some(ended);
@@ -174,8 +176,7 @@ impl Sent {
         self.delivery.bytes.load(Relaxed)
     }
 
-    /// Stores `place`, which counts the request as running. As soon as the response has ended, `place` counts the
-    /// request as draining instead.
+    /// Stores `place`, which counts the request as running until the response ends, and from then on as draining.
     pub(crate) fn free(&self, place: Arc<Place>) {
         match &mut *self.delivery.end() {
             Some(end) => end.place = Some(place),
@@ -238,8 +239,8 @@ pub(crate) fn track(
     (Response::from_parts(parts, body), Sent { delivery, outcome, patience: None, upload: Upload::default() })
 }
 
-/// Returns the length of the body in bytes. If the response has a header `content-length`, uses the header. Otherwise,
-/// uses the length that the body itself reports. Returns `None` if the length is not known.
+/// Returns the length of the body in bytes. This is the value of the header `content-length` or, without this header,
+/// the length that the body itself reports. Returns `None` if the length is not known.
 fn length(headers: &HeaderMap, body: &WasiBody) -> Option<u64> {
     let header = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     header.or(body.size_hint().exact())

@@ -108,9 +108,9 @@ impl Held {
         }
     }
 
-    /// Makes sure that this worker still holds the lease. If the last extension is too long ago, for example because
-    /// the process was paused, extends the lease now. The worker calls this function before each task, so that it does
-    /// not start a task that another worker may already run.
+    /// Makes sure that this worker still holds the lease. If more than half of the lease's duration has passed since
+    /// the last extension, for example because the process was paused, extends the lease. The worker calls this
+    /// function before each task, so that the worker does not start a task that another worker may already run.
     pub(super) async fn confirm(&self) -> engines::Result<()> {
         match self.confirmed.get().elapsed() < self.task_store.visibility / 2 {
             true => Ok(()),

@@ -65,10 +65,10 @@ struct LeasedBatch<'a> {
 
 /// The reason why this process cannot begin a batch.
 enum NotBegun {
-    /// The host cannot hold another instance now, or the host is stopping. This does not count as an attempt of the
+    /// The host cannot hold another instance now, or the host is stopping. The host does not count an attempt of the
     /// batch's next task.
     NoRoom,
-    /// The application has no such component or task, or the host cannot start the component. This counts as a failed
+    /// The application has no such component or task, or the host cannot start the component. The host counts a failed
     /// attempt of the batch's next task.
     Failed(String),
 }
@@ -77,13 +77,14 @@ enum NotBegun {
 enum End {
     /// All tasks of the batch have ended.
     Done,
-    /// The next task has not started, because the host is stopping or the time limit for the batch has been reached. A
-    /// worker may lease the batch later. The rest of the batch then gets the full time limit.
+    /// The next task has not started, because the host is stopping or the time limit for the batch has been reached.
+    /// The worker that leases the batch later has the full time limit for the remaining tasks.
     Interrupted,
     /// An attempt of the next task has failed. `failed` is the record of the attempt. After `pause`, a worker retries
     /// the task.
     Again { task: Box<Task>, failed: TaskRecord, pause: Duration },
-    /// The host is stopping and has interrupted the next task. Another worker may run the task immediately.
+    /// The host is stopping and has interrupted an attempt of the next task. Another worker may retry the task
+    /// immediately.
     CutShort,
     /// The next task has failed for good. The value is the task's record.
     Failed(TaskRecord),
@@ -208,8 +209,9 @@ impl<'a> LeasedBatch<'a> {
     }
 }
 
-/// Handles a batch that this application cannot run. This counts as a failed attempt of the batch's next task. If this
-/// task has attempts left, any worker may retry the task later. Otherwise, the batch goes to the dead letter.
+/// Handles a batch that this application cannot run. Counts a failed attempt of the batch's next task. If the next task
+/// has attempts left, any worker may retry the task later. If the next task has no attempts left, moves the batch to
+/// the dead letter.
 async fn fail(held: &Held, batch: &Batch, why: String) -> engines::Result<()> {
     let Some(Next { task, attempt, .. }) = held.next().await else { return held.ack().await };
     if attempt < task.max_attempts {
@@ -281,8 +283,8 @@ fn to_task(stored: &engines::Task, layer: usize) -> Task {
     }
 }
 
-/// Returns the backoff of a stored task. Older versions of the host stored batches without a backoff. For the tasks of
-/// these batches, returns the default backoff.
+/// Returns the backoff of a stored task. If an older version of the host stored the task without a backoff, returns the
+/// default backoff.
 fn to_backoff(stored: &engines::Task) -> Backoff {
     stored.backoff.map_or(Backoff::DURABLE, |engines::Backoff { first, max }| Backoff { first, max })
 }

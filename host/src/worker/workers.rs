@@ -83,8 +83,8 @@ impl Workers {
         Self { event_loops, shared }
     }
 
-    /// Returns one function for each thread. The thread must run its function. The function leases and runs batches
-    /// until the shutdown begins, and then waits until the thread's running batches have ended.
+    /// Returns one function for each thread. The caller must run each function on its own thread. Each function leases
+    /// and runs batches until the shutdown begins, and then waits until its running batches have ended.
     pub(crate) fn works(
         self,
         shutdown: &Shutdown,

@@ -1,6 +1,7 @@
 //! Makes the trace spans of a task. Each task has a span of kind `consumer`, from the task's first attempt to its end.
-//! If a task never runs, this span has the length zero. If a request stores a task for a worker, the host adds a span
-//! of kind `producer` to the request's trace. The worker's `consumer` span has a link to the `producer` span.
+//! If a task never runs, its `consumer` span has the length zero. If a request stores a task for a worker, the host
+//! adds a span of kind `producer` to the request's trace. The worker's `consumer` span has a link to the `producer`
+//! span.
 
 use std::time::Instant;
 
@@ -25,8 +26,8 @@ pub(super) fn spans(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> 
     attempts.collect::<Vec<_>>().into_iter().chain([own.clone()]).collect()
 }
 
-/// Returns the attempts that get their own spans. If a task has only one attempt, the result is empty, because the
-/// task's span already shows the attempt.
+/// Returns the attempts for which the host makes separate spans. If a task has only one attempt, the result is empty,
+/// because the task's span already shows the attempt.
 fn attempts(task: &TaskTimeline) -> &[Attempt] {
     if task.attempts.len() > 1 { &task.attempts } else { &[] }
 }
@@ -75,7 +76,8 @@ fn of_attempt(timeline: &Timeline, trace: &Trace, task: &SpanData, attempt: &Att
     span
 }
 
-/// If `is_child` is true, makes `span` a child of the span `other`. Otherwise, links `span` to `other`.
+/// If `is_child` is true, makes `span` a child of the span `other`. If `is_child` is false, adds a link to `other` to
+/// `span`.
 fn relate(span: &mut SpanData, other: SpanContext, is_child: bool) {
     if is_child {
         span.parent_span_id = other.span_id();

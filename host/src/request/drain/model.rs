@@ -58,8 +58,8 @@ fn plan() -> impl Strategy<Value = Plan> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Takes the same steps as [`Life::drain`], with planned tasks instead of a guest. First, the handler adds some of
-    /// the planned tasks. After that, each task that runs adds some of the remaining planned tasks.
+    /// Takes the same steps as [`Life::drain`], with planned tasks instead of a guest. First, the test adds some of the
+    /// planned tasks, as a handler would. Then, each task that runs adds some of the remaining planned tasks.
     #[test]
     fn s1_s3_every_accepted_task_ends_once_and_in_order(
         plans in vec(plan(), 1..24), first in 1..8_usize, handler_failed: bool, goes_on: bool

@@ -11,8 +11,9 @@ use super::standstill::{standstill, step};
 
 impl Sent {
     /// Returns when the client has waited for more of the body for the time `limit`. The time in which the guest waits
-    /// for the client does not count. After a part of the limit, calls `tell` with the deadline. If the guest writes
-    /// something after this call, calls `tell` with `None`.
+    /// for the client does not count. At the first check that finds the client waiting, calls `tell` with the deadline:
+    /// the time at which `limit` will have passed. If a later check finds that the guest has written something, calls
+    /// `tell` with `None`.
     pub(crate) fn stalled<F: Fn(Option<Instant>)>(
         &self,
         limit: Duration,

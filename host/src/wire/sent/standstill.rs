@@ -9,11 +9,11 @@ pub(super) fn step(limit: Duration) -> Duration {
     limit / 4
 }
 
-/// Calls `stands_still` after each `step`, and returns when the result has been true at each call for the time `limit`.
-/// The function may return up to one step late.
+/// Calls `stands_still` after each `step`, and returns when `stands_still` has returned true at each call for the time
+/// `limit`. The function may return up to one step late.
 ///
-/// If the result becomes true, calls `tell` with the deadline. If the result then becomes false, calls `tell` with
-/// `None`.
+/// When `stands_still` first returns true, calls `tell` with the deadline: the time at which `limit` will have passed.
+/// If `stands_still` then returns false, calls `tell` with `None`.
 pub(super) async fn standstill(
     limit: Duration,
     step: Duration,

@@ -1,5 +1,5 @@
-//! Tests with hyper over a pipe that holds only one byte. So the client has always read all bytes that the server has
-//! sent, except at most one byte.
+//! Tests with hyper over a pipe that holds only one byte. Because the pipe is so small, the client has always read all
+//! bytes that the server has sent, except at most one byte.
 
 use std::cell::RefCell;
 use std::convert::Infallible;

@@ -11,8 +11,8 @@ pub(super) const HOST_LEFT: &str = "the host stopped before the response was sen
 
 /// The responses of one connection that hyper has taken completely but has not flushed.
 ///
-/// All code that uses this value runs on one thread. The lock exists only because trailers hold this value in header
-/// values, which must be `Send`.
+/// All code that uses this value runs on one thread. Trailers hold this value in their header values. Header values
+/// must be `Send`, so the value needs a lock.
 #[derive(Clone, Default)]
 pub(crate) struct Unflushed(Arc<Outgoing>);
 
@@ -23,8 +23,8 @@ struct Outgoing {
     flushes: AtomicUsize,
     /// True if the host ended the connection. False if the client ended the connection.
     left: AtomicBool,
-    /// True if the client has sent bytes of a request and the host has not read the whole request. In this case, the
-    /// client may still be sending more bytes.
+    /// True if the client has sent bytes of a request and the host has not read the whole request. If the value is
+    /// true, the client may still be sending more bytes.
     unread: AtomicBool,
 }
 
@@ -77,8 +77,8 @@ impl Unflushed {
         self.0.flushes.load(Relaxed)
     }
 
-    /// Records that the host itself is about to end the connection. Otherwise, the outcome of the connection's
-    /// responses would say that the client has left.
+    /// Records that the host itself is about to end the connection. Without this record, the outcome of the
+    /// connection's responses would say that the client has left.
     pub(crate) fn leave(&self) {
         self.0.left.store(true, Relaxed);
     }
