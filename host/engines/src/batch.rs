@@ -139,7 +139,8 @@ impl Batch {
         }
     }
 
-    /// Creates a batch with only the task at `index`, for [`TaskEngine::enqueue_dead`](crate::TaskEngine::enqueue_dead).
+    /// Creates a batch with only the task at `index`, for
+    /// [`TaskEngine::enqueue_dead`](crate::TaskEngine::enqueue_dead).
     ///
     /// Two calls for the same task create batches with the same id. In the new batch, the task keeps its idempotency
     /// key.
