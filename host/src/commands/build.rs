@@ -1,7 +1,7 @@
 //! Runs the build commands of a manifest.
 //!
-//! The host prints its messages and the output of the build commands to stderr. The host prints to stdout only when it
-//! runs the application.
+//! This module prints its messages and the output of the build commands to stderr. Therefore, the first line on stdout
+//! is `Serving URL` even with `epilogue up --build`.
 
 use std::{
     env,

@@ -108,7 +108,7 @@ struct Signals {
     terminate: Signal,
     hangup: Signal,
     user: Signal,
-    /// True if the process had a terminal when it started.
+    /// True if the process had a terminal when it started. In that case, SIGHUP can mean that the terminal has closed.
     terminal: bool,
 }
 

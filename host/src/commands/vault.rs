@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Largest size of an answer that the host reads from Vault, in bytes. Vault limits a secret to the same size.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// A client for a Vault server. The client sends all requests to Vault from its own thread. So code on any thread can
-/// ask this client for the value of a variable.
+/// A client for a Vault server. Code on any thread can ask this client for the value of a variable, because the client
+/// sends all requests to Vault from the client's own thread.
 pub(super) struct Vault {
     url: Url,
     token: HeaderValue,
