@@ -71,8 +71,8 @@ pub struct Manifest {
     pub triggers: Vec<HttpTrigger>,
     /// The files that the host downloads before it loads the application.
     pub downloads: Vec<Download>,
-    /// A message for each feature that the application needs but this host does not offer. If there is at least one
-    /// message, the application cannot run on this host.
+    /// A message for each feature that the application needs but this host does not offer. If this list is not empty,
+    /// the application cannot run on this host.
     unsupported: Vec<Notice>,
     /// The names of all profiles in the manifest.
     profiles: Vec<String>,
@@ -164,13 +164,12 @@ pub struct Middleware {
     pub id: String,
     /// The absolute path of the middleware's WebAssembly file.
     pub source: PathBuf,
-    /// The configuration that the middleware inherits from the trigger's component. A middleware has no other
+    /// The configuration that the middleware inherits from the trigger's component. The middleware has only this
     /// configuration.
     pub inherits: Inherited,
 }
 
-/// The parts of a component's configuration that another component inherits. The other component is a middleware around
-/// the component, or a dependency of the component.
+/// The parts of a component's configuration that a middleware or a dependency of the component inherits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inherited {
     /// If true, the middleware or dependency inherits the component's environment variables.
@@ -344,7 +343,7 @@ impl HttpTrigger {
 }
 
 /// Returns true if a file certainly does not exist. If the host cannot find out whether the file exists, for example
-/// because a permission is missing, returns false. In this case, the user sees the error when the host reads the file.
+/// because a permission is missing, returns false. The user then sees an error later, when the host reads the file.
 fn is_missing(file: &Path) -> bool {
     std::fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

@@ -42,7 +42,7 @@ enum HostPattern {
     Any,
     /// A pattern that matches each host name that ends with this text. The text starts with a dot.
     Subdomain(String),
-    /// The component's own application, which an entry names `self` or `self.alt`.
+    /// The component's own application. The author writes `self` or `self.alt` as the host of the entry.
     Own,
     Exact(Host),
     Network(IpNet),
@@ -138,8 +138,9 @@ pub fn is_self(host: &str) -> bool {
 }
 
 /// Returns the id of the component that a request with this host name calls: `shop` for `shop.spin.internal`. If the
-/// host name is not for calls between components, returns `None`. The function also returns an id that no component
-/// has, such as `a.b` for `a.b.spin.internal`. So the host never sends a request for this domain to the network.
+/// host name is not in the domain `spin.internal`, returns `None`. The function also returns an id that no component
+/// has, such as `a.b` for `a.b.spin.internal`, so that the host never sends a request for the domain `spin.internal` to
+/// the network.
 pub fn chained_component(host: &str) -> Option<&str> {
     let (component, domain) = host.split_at_checked(host.len().checked_sub(CHAINING_DOMAIN.len() + 1)?)?;
     domain.strip_prefix('.')?.eq_ignore_ascii_case(CHAINING_DOMAIN).then_some(component)
@@ -171,7 +172,8 @@ impl AllowedHost {
     }
 
     /// If this entry allows no destination, returns a warning for the author. An entry with the scheme `tcp` or `udp`
-    /// and a host name allows nothing, because a socket connects to an IP address. Spin has the same limitation.
+    /// and a host name allows nothing, because a socket connects to an IP address. In Spin, such an entry also allows
+    /// nothing.
     pub fn warning(&self) -> Option<String> {
         let Pattern::Only(scheme) = &self.scheme else { return None };
         let name = match &self.host {

@@ -36,7 +36,7 @@ pub struct RouteMatch<'router, T> {
     /// The route's text, for example `/users/:id/...`.
     pub pattern: &'router str,
     /// The part of the path that matches the trailing wildcard, with its leading slash. If the route has no wildcard,
-    /// this text is empty.
+    /// `path_info` is empty.
     pub path_info: String,
     /// The header name and the value of each `:parameter`, in the order of the route.
     pub parameters: Vec<(HeaderName, String)>,
@@ -147,8 +147,9 @@ fn percent_encoded(path: &str) -> String {
     encoded
 }
 
-/// Returns the `path_info` for `rest`, the part of the path that matches a wildcard. The router has removed the slashes
-/// around `rest`. This function adds the slashes again, because guests for Spin expect them.
+/// Returns the text of [`RouteMatch::path_info`]. `rest` is the part of `path` that matches the wildcard, without
+/// slashes at its beginning and end. The function adds the slashes of `path` to `rest`, because guests for Spin expect
+/// the slashes.
 fn path_info(rest: &str, path: &str) -> String {
     match (rest.is_empty(), path.ends_with('/')) {
         (true, false) => String::new(),

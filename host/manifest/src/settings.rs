@@ -1,8 +1,9 @@
 //! The settings that an operator can change. This file defines each setting once: its name, meaning, environment
 //! variable, type and default.
 //!
-//! The macro `settings!` makes two structs from each list of settings. In the resolved struct, each setting has a
-//! value, which is the default if nobody has set the setting. In the overlay, a setting may have no value.
+//! The macro `settings!` makes two structs from each list of settings: an overlay and a resolved struct. An overlay
+//! contains the settings that the user has written in one place. In the resolved struct, each setting has a value: the
+//! user's value, or the default.
 //!
 //! There are three overlays: one for the command line and the `EPILOGUE_…` environment variables, one for a component's
 //! `tool.epilogue` table, and one for the application's `tool.epilogue` table. If several overlays contain a setting,

@@ -134,8 +134,8 @@ words! {
     RequestId {
         /// The host sets the header to the request's id.
         Return = "return",
-        /// If the request has the header `x-request-id`, the host sets the response's header to the same value.
-        /// Otherwise the host sets the header to the request's id.
+        /// If the request has the header `x-request-id`, the host sets the response's header to the same value. If the
+        /// request does not have the header, the host sets the response's header to the request's id.
         Trust = "trust",
         /// The host never sets the header.
         Off = "off",

@@ -21,7 +21,7 @@ pub use stores::{Backend, Backends, ComponentStores, Stores};
 /// The label of the store that every application has.
 pub const DEFAULT: &str = "default";
 
-/// The largest number of bytes that one call to a store may return: 128 MiB. Spin has the same limit.
+/// The largest number of bytes that one call to a store may return: 128 MiB, as in Spin.
 pub(crate) const MAX_RESULT: usize = 128 << 20;
 
 /// The reason why a call to a store failed.
@@ -31,8 +31,8 @@ pub enum Error {
     AccessDenied,
     /// The instance may not open another store, because the instance already has 256 open stores.
     StoreTableFull,
-    /// The store is not available at the moment. The text says why. Only the operator may see the text, because the
-    /// text may name a file or a server. The text never contains a password.
+    /// The store is not available at the moment. The text in this variant is the cause. Only the operator may see the
+    /// text, because the text may name a file or a server. The text never contains a password.
     Unavailable(String),
     /// The call failed for another reason, which the text describes. The text never contains a password or a stored
     /// value.
@@ -66,8 +66,8 @@ impl Version {
     }
 }
 
-/// A key-value store. A caller may drop the future of a call at any time. The store stays usable. If the call sets or
-/// deletes values, the store may still do this after the caller has dropped the future.
+/// A key-value store. A caller may drop the future of a call before the call has ended, and then make other calls. If
+/// the dropped future belongs to a call that sets or deletes values, the store may still set or delete the values.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Returns the value of a key. If the key has no value, returns `None`.
@@ -140,7 +140,7 @@ impl Size {
     ///
     /// # Errors
     ///
-    /// Returns an error if the result becomes larger than [`MAX_RESULT`].
+    /// Returns an error if the new size is larger than [`MAX_RESULT`].
     pub(crate) fn add(&mut self, bytes: usize) -> Result<()> {
         self.0 = self.0.saturating_add(bytes);
         match self.0 <= MAX_RESULT {

@@ -1,9 +1,9 @@
 //! Provides stubs for interfaces of Spin that this host does not implement.
 //!
 //! Some SDKs make components that import interfaces which the components do not use. For example, each component made
-//! with Spin's SDK for Python imports all of Spin's interfaces. For this reason the host loads a component even if the
-//! component imports an interface that the host does not implement. If the component calls a function of this
-//! interface, the component traps, with a message that names the function.
+//! with Spin's SDK for Python imports all of Spin's interfaces. To load such a component, the host provides a stub for
+//! each interface that the component imports but the host does not implement. If the component calls a function of a
+//! stub, the component traps, and the error message names the function.
 
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
@@ -15,11 +15,12 @@ use crate::{key_value, variables};
 /// this host does not implement completely.
 const KNOWN: [&str; 5] = ["fermyon:spin", "spin:", "wasi:keyvalue", "wasi:config", "wasi:otel"];
 
-/// The type of the resources of stubs. No value of this type ever exists.
+/// The Rust type of the resources of a stub. The host never makes a value of this type, because each function of a stub
+/// traps.
 struct Never;
 
-/// For each interface of Spin that the component imports but this host does not implement, adds a stub to the linker.
-/// If the component calls a function of a stub, the component traps.
+/// For each interface of Spin that the component imports but this host does not implement, adds a stub to the linker. A
+/// stub is an implementation of an interface in which each function traps.
 ///
 /// # Errors
 ///

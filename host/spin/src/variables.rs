@@ -1,8 +1,8 @@
 //! Spin's variables. A variable is a text that the operator sets and that a component reads by name.
 //!
 //! In the manifest, `[variables]` declares the application's variables. `[component.ID.variables]` lists the variables
-//! that the component `ID` can read, and builds their values from the application's variables. A component cannot read
-//! any variable that its table does not list.
+//! that the component `ID` can read, and builds their values from the application's variables. If
+//! `[component.ID.variables]` does not list a variable, the component `ID` cannot read the variable.
 
 mod interfaces;
 mod provider;
@@ -32,8 +32,8 @@ pub enum Error {
 #[derive(Default)]
 pub struct Resolver {
     declared: Variables,
-    /// The providers of values. If several providers have a value for a variable, the resolver uses the value of the
-    /// first of these providers.
+    /// The places from which the host gets the values of variables. If several providers have a value for a variable,
+    /// the resolver uses the value of the provider that comes first in this list.
     providers: Vec<Provider>,
 }
 
@@ -86,8 +86,8 @@ impl Resolver {
     }
 
     /// Returns the names of the variables that have no value, because `[variables]` has no default and no provider has
-    /// a value. If a provider is a server, returns no names, because the server may have the values. As in Spin, the
-    /// host asks a server only when a component reads a variable.
+    /// a value. If a provider is a server, returns no names, because the server may have the values. The function does
+    /// not ask the server: as in Spin, the host asks a server only when a component reads a variable.
     pub async fn missing(&self) -> Vec<&str> {
         let mut missing = Vec::new();
         if self.providers.iter().any(|provider| matches!(provider, Provider::Server(_))) {

@@ -45,7 +45,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Returns an error if a component in `only` may call a component that is not in `only`. Spin has the same check.
+    /// Returns an error if a component in `only` may call a component that is not in `only`, as Spin does.
     pub(super) fn check_calls(&self, only: &[String]) -> anyhow::Result<()> {
         let chosen = self.components.iter().filter(|component| only.contains(&component.id));
         for component in chosen {
@@ -100,7 +100,8 @@ impl Manifest {
     }
 
     /// Returns a warning for each component that is only used as middleware but has its own environment, files or
-    /// variables. As in Spin, a middleware's own configuration has no effect.
+    /// variables. As in Spin, a middleware only has the configuration that it inherits from the wrapped component, so
+    /// the middleware's own configuration has no effect.
     fn idle_configuration(&self) -> Vec<String> {
         let around = |id: &str| {
             self.triggers.iter().all(|trigger| trigger.component() != Some(id))

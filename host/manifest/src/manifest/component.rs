@@ -113,8 +113,9 @@ pub(super) fn read<'a>(id: String, mut table: Section<'a>, manifest: &mut Manife
     Ok(Later { middleware, dependencies })
 }
 
-/// Reads the key `source` of a component, and returns the path of the file. If `is_needed` is false, the host runs
-/// another file instead, so this function adds no download to the manifest.
+/// Reads the key `source` of a component, and returns the path of the file. If the component's `tool.epilogue` table
+/// names a file, the host runs that file. `is_needed` is then false, and this function adds no download to the
+/// manifest.
 fn source(table: &mut Section<'_>, id: &str, is_needed: bool, manifest: &mut Manifest) -> anyhow::Result<PathBuf> {
     let Some(value) = table.take_value("source") else { return Err(table.missing("source")) };
     if let Some(file) = value.get_ref().as_str() {
@@ -169,7 +170,7 @@ fn files(table: &mut Section<'_>, folder: &Path, warnings: &mut Vec<String>) -> 
 
 /// Reads the entries of `allowed_outbound_hosts`. Returns two lists: the entries without variables, and the entries
 /// with variables, as templates. If an entry is not valid, this function returns no error, but adds a message to
-/// `Manifest::unsupported`. So `epilogue build` still works, but `epilogue up` fails with the message.
+/// `Manifest::unsupported`. Because of the message, `epilogue up` fails. `epilogue build` ignores the message.
 fn allowed_outbound_hosts(
     table: &mut Section<'_>,
     id: &str,

@@ -1,5 +1,4 @@
-//! Reads the key `dependencies` of a component. The key names other components, which export the functions that the
-//! component imports.
+//! Reads the key `dependencies` of a component, which lists the components whose functions the component imports.
 
 use std::path::PathBuf;
 
@@ -15,8 +14,8 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
     /// The name of the imports that the dependency satisfies. `a:b` stands for all interfaces of the package `a:b`.
-    /// `a:b/c` stands for the interface `c` of this package. Both forms may end with a version, as in `a:b@1.0.0`. A
-    /// name without a colon stands for the import with exactly this name.
+    /// `a:b/c` stands for the interface `c` of this package. `a:b` and `a:b/c` may end with a version, as in
+    /// `a:b@1.0.0`. A name without a colon stands for the import with exactly this name.
     pub name: String,
     /// The dependency's id in the manifest. If the manifest names the dependency by a file or an address, the id is the
     /// file's path or the address.
@@ -27,14 +26,15 @@ pub struct Dependency {
     /// the value is `None`.
     pub export: Option<String>,
     /// The configuration that the dependency inherits from the component that imports the dependency's functions. The
-    /// dependency has no other configuration.
+    /// dependency has only this configuration.
     pub inherits: Inherited,
 }
 
 impl Dependency {
-    /// Returns true if the dependency satisfies the import with this name. The rules are the same as in Spin. If the
-    /// dependency's name has a version, the import must have the same version. A name without a version stands for all
-    /// versions. A name without an interface stands for all interfaces of the package.
+    /// Returns true if the dependency satisfies the import with this name, by the same rules as in Spin. If the
+    /// dependency's name has a version, the import must have the same version. If the dependency's name has no version,
+    /// the import may have any version. If the dependency's name is the name of a package, the import may be any
+    /// interface of the package.
     pub fn satisfies(&self, import: &str) -> bool {
         if !self.name.contains(':') {
             return self.name == import;
@@ -61,7 +61,8 @@ fn split(text: &str, at: char) -> (&str, Option<&str>) {
 /// read all components, because the table may name components that come later in the manifest.
 pub(super) struct Unread<'a> {
     table: Section<'a>,
-    /// The value of `dependencies_inherit_configuration`.
+    /// The value of `dependencies_inherit_configuration`. If true, each dependency inherits all configuration of the
+    /// component.
     inherit_all: Option<bool>,
 }
 
@@ -168,8 +169,8 @@ fn dependency<'a>(
     Ok(Ok(Dependency { name, id, source, export: export.map(|(export, _)| export), inherits }))
 }
 
-/// Returns the first key of the component that a dependency must not have, such as `files`. If the component has none
-/// of these keys, returns `None`. As in Spin, a dependency must not have a configuration of its own.
+/// Returns the first key of the component that a dependency must not have, such as `files`. If the component has no
+/// such key, returns `None`. As in Spin, a dependency must not have a configuration of its own.
 fn configuration(component: &Component, dependents: &[String]) -> Option<&'static str> {
     [
         (component.environment.is_empty(), "environment"),

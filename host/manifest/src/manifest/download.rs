@@ -23,7 +23,7 @@ pub struct Download {
     pub file: PathBuf,
 }
 
-/// Reads `url` and `digest` of a table. If the table has neither key, returns `None`.
+/// Reads the keys `url` and `digest` of a table. If the table has neither `url` nor `digest`, returns `None`.
 pub(super) fn read(table: &mut Section<'_>) -> anyhow::Result<Option<Download>> {
     let url = table.take_spanned::<String>("url")?;
     let digest = table.take_spanned::<String>("digest")?;
@@ -102,7 +102,7 @@ impl Download {
 }
 
 impl super::Manifest {
-    /// Removes the downloads that no component of the manifest uses.
+    /// Removes the downloads of files that [`Self::sources`] does not return.
     pub(super) fn retain_downloads(&mut self) {
         let mut downloads = std::mem::take(&mut self.downloads);
         downloads.retain(|download| self.uses(&download.file));
@@ -113,8 +113,9 @@ impl super::Manifest {
         self.sources().any(|source| source == file)
     }
 
-    /// Returns the files that the host loads for components, middleware and dependencies. A file may occur more than
-    /// once.
+    /// Returns the files that the host loads: the file of each component that has a trigger, and the files of the
+    /// component's middleware and dependencies. If several of these components have the same file, the result has the
+    /// file several times.
     pub fn sources(&self) -> impl Iterator<Item = &Path> {
         self.services().into_iter().flat_map(|(component, middleware)| {
             let around = middleware.iter().map(|used| &used.source);

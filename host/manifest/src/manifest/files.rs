@@ -16,8 +16,8 @@ use serde::Deserialize;
 use self::links::Inside;
 use crate::values::{Size, Value as _};
 
-/// The `files` of a component, except its `exclude_files`. The host looks for the files when it loads the component,
-/// not when it reads the manifest, because a build may create files in between.
+/// The files that a component may read: the component's `files`, except its `exclude_files`. The host looks for the
+/// files when it loads the component, because a build may create files after the host has read the manifest.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// The folder of the application's manifest.
@@ -30,8 +30,8 @@ pub struct Files {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(untagged)]
 pub(super) enum FilesEntry {
-    /// A file, a folder or a glob pattern, relative to the application's folder. In the guest, each file has the same
-    /// path, relative to the guest's root folder.
+    /// A file, a folder or a glob pattern, relative to the application's folder. For example, the guest sees the file
+    /// `a/b` of the application's folder as `/a/b`.
     Pattern(String),
     /// A folder or a file, and the path at which the guest sees it.
     #[serde(rename_all = "snake_case")]
@@ -68,16 +68,17 @@ impl Files {
         self.entries.is_empty()
     }
 
-    /// Prepares the folders that the guest can open. If each entry is a whole folder with a `destination`, and no file
-    /// is excluded, the guest opens the host's folders directly. Otherwise the function copies all files into the
-    /// folder `scratch`. The caller must keep this folder as long as the guest runs. If `writable` is a size, the guest
-    /// may write to its files, and the function always copies all files.
+    /// Prepares the folders that the guest can open. If `writable` is a size, the guest may write to its files, and the
+    /// function copies all files into the folder `scratch`. If `writable` is `None`, each entry is a whole folder with
+    /// a `destination`, and no file is excluded, the guest opens the host's folders directly. In all other cases, the
+    /// function copies all files into the folder `scratch`. The caller must keep the folder `scratch` as long as the
+    /// guest runs.
     ///
     /// # Errors
     ///
-    /// Returns an error if a file or folder does not exist, if the host cannot read or copy a file, if the total size
-    /// of the files is larger than `writable`, or if a path follows a symbolic link out of the application. The message
-    /// names the file or folder, or the setting `max-transient-write`.
+    /// Returns an error if a file or folder does not exist, if the host cannot read or copy a file, or if a path
+    /// follows a symbolic link out of the application. Also returns an error if the total size of the files is larger
+    /// than `writable`. The error message names the file or folder, or the setting `max-transient-write`.
     pub fn prepare(&self, scratch: &Path, writable: Option<Size>) -> anyhow::Result<Vec<Mount>> {
         if self.is_empty() {
             return Ok(Vec::new());
@@ -101,13 +102,13 @@ impl Files {
         Ok(vec![Mount { host: scratch.to_owned(), guest: "/".to_owned() }])
     }
 
-    /// Checks that the files exist. Returns a warning for the author about each pattern that matches no file. Spin
-    /// gives no warning for a pattern that matches no file.
+    /// Checks that the files exist. Unlike Spin, this function returns a warning for the author about each pattern that
+    /// matches no file.
     ///
     /// # Errors
     ///
     /// Returns an error if the host cannot find or read a file or folder, or if the path of a file or folder follows a
-    /// symbolic link out of the application. The message names the file or folder.
+    /// symbolic link out of the application. The error message names the file or folder.
     pub fn check(&self) -> anyhow::Result<Vec<String>> {
         let everything = Self { root: self.root.clone(), ..Self::default() };
         let mut warnings = Vec::new();
@@ -266,7 +267,8 @@ enum Kind {
 }
 
 impl FilesEntry {
-    /// If the entry's `destination` is a relative path, returns a warning for the author.
+    /// If the entry's `destination` is a relative path, returns a warning for the author. The warning shows the
+    /// absolute path at which the guest sees the file.
     pub(super) fn warning(&self) -> Option<String> {
         match self {
             Self::Placement { destination, .. } if !destination.starts_with('/') => {

@@ -6,8 +6,8 @@ use toml::{Spanned, de::DeValue};
 
 use super::{Inherited, Manifest, Middleware, Notice, download, reader::Section, tool::OwnMiddleware, triggers};
 
-/// The keys that `inherit_configuration` may list, as in Spin. If this host does not support the feature of a key, the
-/// host ignores the key.
+/// The keys that `inherit_configuration` may list, as in Spin. The host ignores the keys `ai_models` and
+/// `sqlite_databases`, because this host does not support AI models and SQLite databases.
 const CONFIGURATION: [&str; 7] = [
     "ai_models",
     "allowed_outbound_hosts",
@@ -26,9 +26,9 @@ enum Inherit {
     Some(Vec<String>),
 }
 
-/// Reads the key `middleware` of a component's `tool.epilogue` table. This host reads the key, and puts the middleware
-/// around the guest itself. Other hosts ignore the key, and run the composed file, which already contains the
-/// middleware.
+/// Reads the key `middleware` of a component's `tool.epilogue` table. Only this host reads the key, and puts the
+/// middleware around the component. For other hosts, the component's normal `source` names a composed file: a file that
+/// contains the component and the middleware.
 pub(super) fn of_component(
     component: &str,
     (table, value): OwnMiddleware<'_>,
@@ -120,8 +120,8 @@ fn entry(
     Ok(middleware)
 }
 
-/// Reads `inherit_configuration`. As in Spin, a middleware or a dependency inherits only the configuration that this
-/// key names.
+/// Reads the key `inherit_configuration` of a middleware or a dependency. As in Spin, the middleware or dependency
+/// inherits only the configuration that `inherit_configuration` names.
 pub(super) fn inherits(table: &mut Section<'_>) -> anyhow::Result<Inherited> {
     let mut inherited = Inherited::default();
     let Some((inherit, at)) = table.take_spanned("inherit_configuration")? else { return Ok(inherited) };

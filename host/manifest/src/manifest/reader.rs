@@ -28,12 +28,12 @@ impl<'a> Document<'a> {
         Ok(Section { document: self, name: name.to_owned(), span: 0..0, table: table.into_inner(), known: Vec::new() })
     }
 
-    /// Returns an error in the form `spin.toml:12: message`. The number is the line at which the range `at` begins.
+    /// Returns an error in the form `spin.toml:12: message`. In this example, the range `at` begins in line 12.
     pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
         anyhow::anyhow!("{}", self.notice(at, message))
     }
 
-    /// Returns a text in the form `spin.toml:12: message`. The number is the line at which the range `at` begins.
+    /// Returns a text in the form `spin.toml:12: message`. In this example, the range `at` begins in line 12.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         let line = self.text.bytes().take(at.start).filter(|byte| *byte == b'\n').count() + 1;
         format!("{}:{line}: {message}", self.name)
@@ -44,8 +44,8 @@ impl<'a> Document<'a> {
     }
 }
 
-/// A table that the host is reading. The host removes each key that it reads from the table. So each key that is still
-/// in the table at the end is an unknown key.
+/// A table that the host is reading. When the host reads a key, the host removes the key from the table. If a key is
+/// still in the table at the end, the key is unknown.
 pub(super) struct Section<'a> {
     document: &'a Document<'a>,
     name: String,
@@ -54,7 +54,7 @@ pub(super) struct Section<'a> {
     known: Vec<&'static str>,
 }
 
-/// An entry whose key can be any name, such as a component's id.
+/// A key and a value of a table in which the author chooses the keys, for example the ids of components.
 pub(super) struct Entry<'a> {
     pub(super) key: String,
     pub(super) span: Range<usize>,
@@ -147,7 +147,8 @@ impl<'a> Section<'a> {
             .map_err(|error| self.document.toml_error(&error, span, &format!("{key:?} in {}: ", self.name)))
     }
 
-    /// Converts a value to a table. `name` is the table's name in messages.
+    /// Opens a value that must be a table, so that the host can read the keys of the table. `name` is the table's name
+    /// in messages.
     pub(super) fn open(&self, name: String, value: Spanned<DeValue<'a>>) -> anyhow::Result<Section<'a>> {
         let span = value.span();
         match value.into_inner() {
@@ -212,12 +213,12 @@ impl<'a> Section<'a> {
         &self.span
     }
 
-    /// Returns an error in the form `spin.toml:12: message`. The number is the line at which the range `at` begins.
+    /// Returns an error in the form `spin.toml:12: message`. In this example, the range `at` begins in line 12.
     pub(super) fn error(&self, at: &Range<usize>, message: impl Display) -> anyhow::Error {
         self.document.error(at, message)
     }
 
-    /// Returns a text in the form `spin.toml:12: message`. The number is the line at which the range `at` begins.
+    /// Returns a text in the form `spin.toml:12: message`. In this example, the range `at` begins in line 12.
     pub(super) fn notice(&self, at: &Range<usize>, message: impl Display) -> String {
         self.document.notice(at, message)
     }

@@ -79,8 +79,8 @@ impl RuntimeConfig {
     ///
     /// # Errors
     ///
-    /// Returns an error if the host cannot read the file, or if the file has a mistake. The message names the file, and
-    /// the line of a mistake.
+    /// Returns an error if the host cannot read the file, or if the file has a mistake. The error message names the
+    /// file, and the line of a mistake.
     pub fn load(file: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot read the runtime configuration {}", file.display());
         let text = std::fs::read_to_string(file).with_context(cannot)?;
@@ -92,7 +92,7 @@ impl RuntimeConfig {
     ///
     /// # Errors
     ///
-    /// Returns an error if the text has a mistake. The message names the file and the line.
+    /// Returns an error if the text has a mistake. The error message names the file and the line of the mistake.
     pub fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
         let document = Document::new(file, text);
         let folder = file.parent().unwrap_or(Path::new(""));

@@ -16,7 +16,7 @@ const HOSTS_OWN: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
-/// Reads a trigger's key `static_response`. If there is no such key, returns `None`.
+/// Reads a trigger's key `static_response`. If the trigger does not have this key, returns `None`.
 pub(super) fn read(trigger: &mut Section<'_>) -> anyhow::Result<Option<Response<String>>> {
     let name = format!("static_response in {}", trigger.name());
     let Some(value) = trigger.take_value("static_response") else { return Ok(None) };

@@ -1,4 +1,5 @@
-//! Reads the tables `tool.epilogue`, which only this host reads. Spin ignores these tables.
+//! Reads the tables `tool.epilogue` of a manifest, which contain settings for this host. Spin ignores the tables
+//! `tool.epilogue`.
 
 use std::path::{Path, PathBuf};
 

@@ -134,8 +134,8 @@ fn route(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Reads `executor`, which says how the host calls the component. If this host cannot call the component in this way,
-/// returns a message for the author.
+/// Reads `executor`, which says how the host calls the component. If this host does not support the executor, returns a
+/// message for the author.
 fn executor(table: &mut Section<'_>) -> anyhow::Result<Option<String>> {
     let Some((executor, at)) = table.take_spanned("executor")? else { return Ok(None) };
     let kind = match &executor {

@@ -11,7 +11,8 @@ use super::reader::{Section, nearest};
 /// A variable that `[variables]` declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// The variable's value if no provider has a value for it. If there is no default, a provider must have a value.
+    /// The variable's value if no provider has a value for the variable. If the default is `None` and no provider has a
+    /// value, the variable has no value.
     pub default: Option<String>,
     /// If true, the host never shows the value.
     pub secret: bool,
@@ -82,9 +83,10 @@ pub(super) fn template(
     Ok(template)
 }
 
-/// Reads a component's environment variables. The text of an environment variable may have names in double braces. If
-/// `[variables]` declares all these names, this host later replaces each name by the variable's value. Otherwise this
-/// host does not change the text. Spin never changes the text of environment variables.
+/// Reads a component's environment variables. The text of an environment variable may contain names of variables in
+/// double braces. If `[variables]` declares every name in the text, this host later replaces the names by the
+/// variables' values. If `[variables]` does not declare one of the names, this host does not change the text. Spin
+/// never changes the text of environment variables.
 pub(super) fn environment(
     component: &mut Section<'_>,
     declared: &Variables,

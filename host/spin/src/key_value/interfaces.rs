@@ -14,8 +14,8 @@ use super::{ComponentStores, Error, Result, Store, Version};
 use crate::bindings;
 use crate::names::provides;
 
-/// The largest number of stores that an instance may have open at a time. The same limit applies to the instance's
-/// [`Comparison`] handles. Spin has the same limits.
+/// The largest number of stores that an instance may have open at a time, and the largest number of [`Comparison`]
+/// handles that an instance may have at a time. Spin has the same two limits.
 const MAX_OPEN: usize = 256;
 
 /// An interface for key-value stores, in one of its versions.
@@ -57,10 +57,10 @@ impl Interface {
         }
     }
 
-    /// Returns the name of a second implementation of the interface, which cannot open any store. The host gives the
-    /// second implementation to a middleware or dependency that does not inherit the component's stores. The name has
-    /// the form `package:name/interface@version`, because some of the interfaces use a resource of another interface,
-    /// and refer to the other interface by its name.
+    /// Returns the name of an empty implementation of the interface, which cannot open any store. The host links the
+    /// empty implementation to a middleware or dependency that does not inherit the component's stores. Some of the
+    /// interfaces use a resource of another interface, and refer to the other interface by its name. For such a
+    /// reference, the name needs the form `package:name/interface@version`.
     pub fn nothing(self) -> &'static str {
         match self {
             Self::V1 => "nothing:key-value-v1/key-value@1.0.0",
@@ -72,8 +72,8 @@ impl Interface {
         }
     }
 
-    /// Adds the interface's functions to a wasmtime linker, so that components can import the functions. For the data
-    /// of a component's instance, `getter` returns the instance's stores.
+    /// Adds the interface's functions to a wasmtime linker, so that components can import the functions. `getter` gets
+    /// the data of a component's instance, and returns the instance's [`KeyValueView`].
     ///
     /// # Errors
     ///
@@ -104,8 +104,7 @@ pub struct KeyValue {
     comparisons: Counter,
 }
 
-/// The data of an instance that the functions of the interfaces use: the instance's stores, and the table of the
-/// instance's handles.
+/// The part of an instance's data that the functions of the interfaces use.
 pub struct KeyValueView<'a> {
     /// The stores that the instance may open.
     pub key_value: &'a mut KeyValue,
@@ -126,9 +125,9 @@ pub struct Opened {
     _counted: Arc<()>,
 }
 
-/// The data behind a guest's `cas` handle: a key of a store, and a version of the key's value. The handle gets the
-/// version when the guest creates the handle, and a new version when the guest calls `current`. A later `swap` succeeds
-/// only if the value still has this version.
+/// The data behind a guest's `cas` handle: a key of a store, and a version of the key's value. The version is from the
+/// time when the guest got the handle, or when the guest last called `current`. A call of `swap` with the handle
+/// succeeds only if the key's value still has this version.
 pub struct Comparison {
     store: Arc<dyn Store>,
     key: String,
@@ -188,7 +187,8 @@ impl KeyValueView<'_> {
 struct Counter(Option<Arc<()>>);
 
 impl Counter {
-    /// Counts one more open store or comparison. If the count is already [`MAX_OPEN`], returns `None`.
+    /// Counts one more open store or comparison, and returns the clone that the store or comparison must hold. If the
+    /// count is already [`MAX_OPEN`], returns `None`.
     fn count(&mut self) -> Option<Arc<()>> {
         let counter = self.0.get_or_insert_default();
         (Arc::strong_count(counter) <= MAX_OPEN).then(|| counter.clone())

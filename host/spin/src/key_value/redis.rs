@@ -19,11 +19,11 @@ use super::{Error, Page, Result, Size, Store, Version};
 
 /// The timeout of one call, including the time to connect.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The number of keys that the Redis server examines for one page.
+/// The `COUNT` of the Redis command `SCAN`: the approximate number of keys that the server examines for one page.
 const PAGE: usize = 1_000;
 
-/// The error codes of Redis that are about a single call or the value of a key. All other error codes mean that the
-/// server is not available.
+/// The error codes with which Redis refuses a single call, for example because the value of a key has the wrong type.
+/// If Redis returns another error code, the host treats the server as not available.
 const OF_VALUES: [&str; 2] = ["ERR", "WRONGTYPE"];
 
 /// The Lua script that sets the value of a key if the SHA-1 digest of the current value is `ARGV[1]`. If `ARGV[1]` is
@@ -47,8 +47,8 @@ struct Server {
     address: String,
     io: IoThread,
     connection: Mutex<Option<MultiplexedConnection>>,
-    /// The lock that a call holds while the call connects to the server. Other calls wait for this lock, and then use
-    /// the new connection, too.
+    /// The lock that a call holds while the call connects to the server. If another call needs the connection at the
+    /// same time, the other call waits for the lock, and then uses the connection of the first call.
     connecting: tokio::sync::Mutex<()>,
 }
 

@@ -11,7 +11,8 @@ use super::{Error, Page, Result, Store, Version};
 /// label and the cause.
 pub type Report = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
-/// A store with a label. If the store is not available, `report` gets the label and the cause.
+/// Wraps `store`, whose label is `label`. If a call fails because the store is not available, `report` gets the label
+/// and the cause.
 pub(super) struct Reported {
     pub(super) store: Arc<dyn Store>,
     pub(super) label: String,

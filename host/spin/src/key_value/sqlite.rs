@@ -19,9 +19,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time that SQLite waits while other processes write to the file. This time is shorter than [`TIMEOUT`],
 /// so that the call can return SQLite's error before [`TIMEOUT`] has passed.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// The largest number of keys on one page.
+/// The largest number of keys on one page. One call of `Store::keys` returns one page.
 const PAGE: usize = 1_000;
-/// The size of a full page, in bytes. If the keys of a page together are larger, the next key goes to the next page.
+/// A limit for the size of a page's keys, in bytes. When the keys on a page exceed this size, the page is full.
 const PAGE_SIZE: usize = 1 << 20;
 
 /// The statement that creates the table. Spin uses the same table.
@@ -195,8 +195,8 @@ impl Store for Labeled {
     }
 }
 
-/// Returns the value of a key, and adds the size of the key and its value to `size`. If `size` is then larger than
-/// `MAX_RESULT`, returns an error.
+/// Returns the value of a key. Adds the size of the key and the size of the value to `size`. If the new `size` is
+/// larger than `MAX_RESULT`, returns an error instead of the value.
 fn value(
     connection: &Connection,
     label: &str,

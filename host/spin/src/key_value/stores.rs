@@ -102,7 +102,7 @@ impl Stores {
     /// # Errors
     ///
     /// Returns an error if no store has this label, or if the host cannot open the store's file. If the store is on a
-    /// server, this function does not connect to the server. So a server that is down causes no error here.
+    /// server, this function does not connect to the server. If the server is down, this function returns no error.
     pub fn open(&self, label: &str) -> anyhow::Result<Arc<dyn Store>> {
         let unknown = || {
             format!(

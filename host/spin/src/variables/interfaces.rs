@@ -1,5 +1,5 @@
-//! The WIT interfaces of variables, in all versions: `fermyon:spin/config`, `fermyon:spin/variables@2.0.0`,
-//! `spin:variables@3.0.0` and `wasi:config`.
+//! Implements the WIT interfaces through which a component reads variables, in all versions: `fermyon:spin/config`,
+//! `fermyon:spin/variables@2.0.0`, `spin:variables@3.0.0` and `wasi:config`.
 
 use wasmtime::component::{Accessor, HasSelf, LinkerInstance};
 
@@ -42,8 +42,9 @@ impl Interface {
         }
     }
 
-    /// Returns the name of a second implementation of the interface, which contains no variables. The host gives the
-    /// second implementation to a middleware or dependency that does not inherit the component's variables.
+    /// Returns the beginning of the name for an empty implementation of the interface, which contains no variables. The
+    /// host links the empty implementation to a middleware or dependency that does not inherit the component's
+    /// variables.
     pub fn nothing(self) -> &'static str {
         match self {
             Self::V1 => "variables-v1",
@@ -53,8 +54,8 @@ impl Interface {
         }
     }
 
-    /// Adds the interface's functions to a wasmtime linker, so that components can import the functions. For the data
-    /// of a component's instance, `getter` returns the instance's variables.
+    /// Adds the interface's functions to a wasmtime linker, so that components can import the functions. `getter` gets
+    /// the data of a component's instance, and returns the variables that the instance can read.
     ///
     /// # Errors
     ///

@@ -25,16 +25,17 @@ pub trait Server: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Returns an error if the server does not answer. The error message contains no secret.
+    /// Returns an error if the host cannot get the value, for example because the server does not answer. The error
+    /// message contains no secret.
     async fn get(&self, name: &str) -> Result<Option<String>, String>;
 }
 
 /// A provider that reads values from environment variables. For the variable `name`, the provider reads the environment
-/// variable `PREFIX_NAME`. This name consists of the prefix, an underscore, and the variable's name in upper case.
+/// variable `PREFIX_NAME`: the prefix, an underscore, and the variable's name in upper case.
 pub struct Environment {
     prefix: String,
-    /// The values from a `.env` file. If the process has an environment variable with the same name, the provider uses
-    /// the environment variable.
+    /// The names and values from a `.env` file. The provider uses a value of the file only if the process has no
+    /// environment variable with this name.
     dotenv: BTreeMap<String, String>,
 }
 
@@ -42,8 +43,9 @@ impl Environment {
     /// The default prefix of the environment variables, as in Spin.
     pub const DEFAULT_PREFIX: &str = "SPIN_VARIABLE";
 
-    /// Creates a provider for environment variables with this prefix. `dotenv` contains the values of a `.env` file. If
-    /// the process has an environment variable with the same name, the provider uses the environment variable.
+    /// Creates a provider for environment variables with this prefix. `dotenv` contains the names and values from a
+    /// `.env` file. The provider uses a value of the file only if the process has no environment variable with this
+    /// name.
     pub fn new(prefix: impl Into<String>, dotenv: BTreeMap<String, String>) -> Self {
         Self { prefix: prefix.into(), dotenv }
     }

@@ -82,7 +82,7 @@ async fn call_back(url: String, order: Order) -> anyhow::Result<()> {
 }
 // ANCHOR_END: retry
 
-/// Plays the part of the other server, so that you can try the project without another server.
+/// Receives the request of `call_back`, so that you can try the project without another server.
 async fn callback(order: String) {
     println!("called back: {order}");
 }

@@ -14,8 +14,8 @@ fn the_log_is_written_after_the_answer() {
     assert_eq!(host.stdout(), "message to a@b.c\n");
 }
 
-/// In this test, the app calls itself. By default, `TestHost` has no task engine, so `send_receipt`
-/// is an ordinary task, and all tasks run in order.
+/// In this test, the task `call_back` calls the app's own route `/callback`. By default, `TestHost`
+/// has no task engine, so `send_receipt` is an ordinary task, and all tasks run in order.
 #[test]
 fn an_order_has_a_receipt_and_a_callback() {
     let host = TestHost::manifest("spin.toml").start();

@@ -11,8 +11,8 @@ use super::FilesEntry;
 pub(super) struct Inside(Vec<PathBuf>);
 
 impl Inside {
-    /// Returns the allowed folders for an entry. The application's folder, `root`, is always allowed. If the entry
-    /// names a `source` outside of this folder, the `source` is allowed, too.
+    /// Returns the folders in which the files of an entry may be. The files may always be in the application's folder,
+    /// `root`. If the entry names a `source` outside of `root`, the files may also be in this `source`.
     pub(super) fn of(root: &Path, entry: &FilesEntry) -> anyhow::Result<Self> {
         let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
         let mut folders = vec![follow(root)?];
@@ -29,8 +29,8 @@ impl Inside {
     ///
     /// # Errors
     ///
-    /// Returns an error if a symbolic link leads out of the allowed folders. The message names the file and its real
-    /// path.
+    /// Returns an error if a symbolic link leads out of the allowed folders. The error message names the file and the
+    /// file's real path.
     pub(super) fn check(&self, path: &Path) -> anyhow::Result<()> {
         let real = follow(path)?;
         if self.0.iter().any(|folder| real.starts_with(folder)) {

@@ -1,5 +1,5 @@
-//! Implements `fermyon:spin/key-value`. A handle for a store is a plain number in this version: the number of the
-//! store's entry in the instance's table.
+//! Implements `fermyon:spin/key-value`, the first version of Spin's interface. In the first version, a handle for a
+//! store is a plain number: the index of the store in the instance's table of handles.
 
 use wasmtime::component::Resource;
 

@@ -1,5 +1,6 @@
 //! Implements `wasi:keyvalue@0.2.0-draft2`. The function `get-many` returns all requested keys in the order of the
-//! call. As the WIT file demands, the result includes keys without a value. Spin omits the keys without a value.
+//! call. As the WIT file demands, the result of `get-many` includes the keys that have no value. In Spin, the result of
+//! `get-many` omits these keys.
 
 use std::sync::Arc;
 
