@@ -9,9 +9,9 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
-/// Returns a command that runs `cargo build` for the WebAssembly target of the guests. The build script's environment
-/// has variables with the outer cargo's wrapper and flags for rustc. The command does not get these variables. `target`
-/// must not be the usual target directory, because the outer cargo has locked the usual directory.
+/// Returns a command that runs `cargo build` for the WebAssembly target of the guests. The command does not inherit the
+/// variables `RUSTC_WORKSPACE_WRAPPER` and `CARGO_ENCODED_RUSTFLAGS`, which the outer cargo sets for its own build.
+/// `target` must not be the usual target directory, because the outer cargo has locked the usual directory.
 pub(crate) fn cargo_build(root: &Path, target: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).env_remove("RUSTC_WORKSPACE_WRAPPER").env_remove("CARGO_ENCODED_RUSTFLAGS");

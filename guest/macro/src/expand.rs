@@ -7,8 +7,8 @@ use syn::{FnArg, ItemFn, LitStr, PatType, ReturnType};
 
 use crate::backoff::Backoff;
 
-/// Turns a checked function into a unit struct with the function's name. The guest's code can pass the struct to
-/// `add_task`, and can call the struct like a function.
+/// Replaces a checked function by a unit struct with the function's name. The guest's code can pass this unit struct to
+/// `add_task`, and can call this unit struct like the function.
 pub(crate) fn task(function: &ItemFn, name: Option<LitStr>, durable: bool, backoff: Option<Backoff>) -> TokenStream {
     let ident = &function.sig.ident;
     let visibility = &function.vis;

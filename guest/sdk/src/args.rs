@@ -18,7 +18,8 @@ use serde::de::DeserializeOwned;
 use self::look::Look;
 use self::numbers::Plain;
 
-/// If true, `add_task` reads all arguments back. If false, `add_task` reads back only arguments that may change.
+/// If true, `add_task` reads all arguments back from the JSON, and compares them with the original arguments. If false,
+/// `add_task` reads back only arguments that may change in JSON.
 const ALL: bool = cfg!(debug_assertions);
 
 /// Writes the arguments as JSON. If the task would not get the same arguments, the error says why.

@@ -45,7 +45,7 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// Returns an error if the host refuses the task. A refused task never runs.
+    /// Returns an error if the SDK or the host refuses the task. A refused task never runs.
     ///
     /// # Panics
     ///
@@ -59,7 +59,7 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// Returns an error if the host refuses the task. A refused task never runs.
+    /// Returns an error if the SDK or the host refuses the task. A refused task never runs.
     ///
     /// # Panics
     ///
@@ -74,7 +74,7 @@ impl BackgroundTasks {
     ///
     /// # Errors
     ///
-    /// Returns an error if the host refuses the task. In this case, the future is dropped and never runs.
+    /// Returns an error if the host refuses the task. A refused future is dropped and never runs.
     pub fn defer<F>(&self, future: F) -> Result<TaskId, EnqueueError>
     where
         F: Future<Output: TaskResult> + 'static,
@@ -107,8 +107,8 @@ impl BackgroundTasks {
 
     /// Sets whether the host runs the remaining tasks of this request after one task has failed (S4).
     ///
-    /// If the guest does not call this function, the operator's setting `on-failure` decides. The default of this
-    /// setting is [`FailurePolicy::Stop`]: the host skips the remaining tasks.
+    /// If the guest does not call this function, the operator's setting `on-failure` decides. The default of
+    /// `on-failure` is [`FailurePolicy::Stop`]: the host skips the remaining tasks.
     pub fn on_failure(&self, policy: FailurePolicy) {
         queue::on_failure(policy);
     }
@@ -118,8 +118,9 @@ impl BackgroundTasks {
 /// of its response, like Starlette's `Response(background=…)`.
 ///
 /// With axum, put the task before the body in the tuple that the handler returns, in the same way as headers. When axum
-/// builds the response, axum adds the task at the end of the request's queue. If the host refuses the task, the client
-/// gets the response of the [`EnqueueError`] instead. Without axum, call [`enqueue`](Self::enqueue).
+/// builds the response, axum adds the task at the end of the request's queue. If the SDK or the host refuses the
+/// task, axum answers with the status in [`EnqueueError::status`] in place of the handler's response. Without axum,
+/// call [`enqueue`](Self::enqueue).
 ///
 /// ```no_run
 /// # use epilogue_sdk::{BackgroundTask, task};
@@ -137,7 +138,7 @@ pub struct BackgroundTask {
     name: &'static str,
     args: Result<Vec<u8>, EnqueueError>,
     options: TaskOptions,
-    /// True if the function is a `#[task(durable)]`. In this case, the task is durable even if the options are not
+    /// True if the function is a `#[task(durable)]`. If true, the task is durable even if the options are not
     /// `durable`.
     durable: bool,
     /// The backoff in the function's attribute `#[task(backoff = "…")]`. This backoff applies if the options have no
@@ -163,7 +164,7 @@ impl BackgroundTask {
     ///
     /// # Errors
     ///
-    /// Returns an error if the host refuses the task. A refused task never runs.
+    /// Returns an error if the SDK or the host refuses the task. A refused task never runs.
     ///
     /// # Panics
     ///

@@ -21,8 +21,8 @@ impl RequestContext {
     /// Asks the host for the current request. If the instance serves no request, returns `None`.
     ///
     /// If you spawn work, call this function before you spawn the work, and move the result into the work. In a
-    /// composed component, spawned work may run longer than the request that spawned it. In this case, this function
-    /// returns another request or `None`.
+    /// composed component, spawned work may continue after the end of its request. After the end of that request, this
+    /// function returns another request or `None`.
     ///
     /// # Panics
     ///
@@ -54,8 +54,8 @@ pub struct TaskContext {
 impl TaskContext {
     /// Returns the context of the running task. In a handler or a teardown, returns `None`.
     ///
-    /// If a task spawns work, this function returns `None` in the spawned work. Get the context before you spawn the
-    /// work, and move the context into the work.
+    /// If a task spawns work, this function returns `None` in the spawned work. Call this function before the task
+    /// spawns the work, and move the context into the spawned work.
     pub fn current() -> Option<Self> {
         let task = running_task()?;
         let idempotency_key = context::idempotency_key(task.id)?.into();
@@ -79,7 +79,7 @@ impl TaskContext {
 
     /// Returns the task's idempotency key. Every attempt of the task has the same key, and two tasks never have the
     /// same key. If the task calls another service that supports idempotency keys, send the key with each call. If the
-    /// task runs again, the service recognizes the key and ignores the repeated call.
+    /// task runs again and sends the same key, the other service ignores the repeated call.
     pub fn idempotency_key(&self) -> &str {
         &self.idempotency_key
     }
@@ -111,15 +111,15 @@ impl TaskContext {
 pub struct Stop {
     /// The reason why the host sends the signal.
     pub reason: StopReason,
-    /// The time from now until the host stops the instance by force.
+    /// The time from the signal until the host stops the instance by force.
     pub grace: Duration,
 }
 
 /// Waits until the running handler, task or teardown should stop (S10), because its deadline is near or because the
 /// host is shutting down.
 ///
-/// Wait for this future and for your work at the same time, for example with `select`. If the work ends first, drop
-/// this future.
+/// Wait for this future and for your work at the same time, for example with `select`. If your work ends before the
+/// host sends the signal, drop this future.
 ///
 /// ```no_run
 /// # use std::pin::pin;
@@ -155,8 +155,8 @@ impl Running {
     /// Runs `future` as part of this task or teardown.
     ///
     /// Before each poll of the future, this function makes this task or teardown the current one. After the poll, this
-    /// function restores the value from before. For this reason, other code of the instance never sees this task or
-    /// teardown as the current one, even if the caller drops the future early.
+    /// function restores the task or teardown that was the current one before the poll. So other code of the instance
+    /// never sees this task or teardown as the current one, even if the caller drops the future early.
     pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {

@@ -1,5 +1,5 @@
-//! Deferred tasks, which are futures. For each deferred task, the host's queue contains only a number. This instance
-//! keeps the future under this number.
+//! Deferred tasks, which are futures. A future cannot leave the memory of its instance. So the host's queue contains
+//! only a number for each deferred task, and the instance keeps a map from these numbers to the futures.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -65,8 +65,8 @@ pub(crate) fn take(args: &[u8]) -> Taken {
     WAITING.with_borrow_mut(|waiting| waiting.remove(&closure)).map_or(Taken::Gone, Taken::Closure)
 }
 
-/// Drops the futures of all deferred tasks that have not run. These tasks were cancelled, skipped or discarded, so they
-/// will never run.
+/// Drops the futures of all deferred tasks that have not run. The host has already recorded these tasks as cancelled,
+/// skipped, discarded or abandoned, so their futures will never run.
 pub(crate) fn forget() {
     // This line first takes the futures out of the cell. While a future drops, a value that the future captured may use
     // the cell.

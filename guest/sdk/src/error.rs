@@ -9,8 +9,8 @@ use crate::bindings::epilogue::background::types;
 /// With axum, a handler may return `Result<_, EnqueueError>`. If the handler returns the error, the client gets a
 /// response with the status that [`status`](Self::status) returns.
 ///
-/// `EnqueueError` implements [`std::error::Error`], so `?` also converts it to an `anyhow::Error`. If a handler of
-/// spin-sdk returns an `anyhow::Error`, the whole request fails.
+/// `EnqueueError` implements [`std::error::Error`], so `?` also converts an `EnqueueError` to an `anyhow::Error`. If a
+/// handler of spin-sdk returns an `anyhow::Error`, the whole request fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnqueueError {
@@ -29,16 +29,17 @@ pub enum EnqueueError {
         /// The largest size of the arguments of all tasks of one request together as JSON, in bytes.
         limit: u64,
     },
-    /// JSON cannot hold the arguments without a change, for example because a float is not a number. The documentation
-    /// of the attribute [`task`](macro@crate::task#arguments) lists the arguments that JSON cannot hold.
+    /// JSON cannot hold the arguments without a change, for example because a float is `NaN`. The documentation of the
+    /// attribute [`task`](macro@crate::task#arguments) lists the arguments that JSON cannot hold.
     BadArgs {
         /// The task's name.
         task: &'static str,
         /// The reason why JSON cannot hold the arguments.
         reason: String,
     },
-    /// The component does not export the interface `runner`, so the host cannot run the task. This SDK exports
-    /// `runner`. If the export is missing, another tool has probably removed the export.
+    /// The component does not export the interface `runner`, so the host cannot run the task. This SDK adds the export
+    /// `runner`. If the export is missing, a tool that processed the component after the build has probably removed the
+    /// export.
     NoRunner,
     /// The host is shutting down and accepts no more tasks (S13).
     ShuttingDown,
@@ -65,14 +66,16 @@ pub enum EnqueueError {
 
 impl EnqueueError {
     /// Returns the HTTP status of the response that axum sends if a handler returns this error. If you need another
-    /// status, match the error in the handler. For example, return 413 if the client sent too much data.
+    /// status, match the error in the handler, and return your own response. For example, a handler can return 413 for
+    /// [`ArgsTooLarge`](Self::ArgsTooLarge).
     ///
     /// - 503 for [`ShuttingDown`](Self::ShuttingDown) and [`BacklogFull`](Self::BacklogFull). The same request may
     ///   succeed later or on another host, so axum's response also has the header `retry-after: 1`. If the task engine
-    ///   is down, the handler gets no error, because the host stores the tasks after the handler has returned. In this
-    ///   case, the host itself answers with 503 in place of the handler's response.
+    ///   is down, the handler gets no `EnqueueError`, because the host stores the tasks after the handler has returned.
+    ///   If the host cannot reach the task engine, the host itself answers with 503 in place of the handler's response.
     /// - 500 for all other errors, for example if the task would exceed a limit. If the client sends the same request
-    ///   again, the request fails again. Only a change of the guest or of the host's settings can help.
+    ///   again, the request fails again. The request succeeds only after a change of the guest or of the host's
+    ///   settings.
     pub fn status(&self) -> u16 {
         match self {
             Self::ShuttingDown | Self::BacklogFull { .. } => 503,

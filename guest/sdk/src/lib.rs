@@ -60,8 +60,8 @@
 //! calls after the response.
 //!
 //! A panic in a task or in other code of the guest ends the instance. The host records the panic and continues in
-//! another instance. A deadlock also ends the instance. A deadlock means that all code of the guest waits for other
-//! code of the guest, for example on a channel, and no code waits for the host.
+//! another instance. A deadlock ends the instance, as a panic does. A deadlock means that all code of the guest waits
+//! for other code of the guest, for example on a channel, and no code waits for the host.
 //!
 //! Numbers such as S5 in this documentation name the host's rules. The host has tests for each rule.
 //!
@@ -121,12 +121,13 @@ pub use task::{Task, TaskResult};
 /// function, such as `mail::send`. For a task at the crate's root, the default name is only the name of the function.
 ///
 /// The host finds the function of a stored task by the task's name. If you rename or move the function, the default
-/// name changes, and the host cannot run tasks that were stored under the old name. Set a fixed name with `name` to
-/// avoid this problem.
+/// name changes, and the host cannot run tasks that were stored under the old name. To keep a task's name when you
+/// rename or move its function, set a fixed name with the option `name`.
 ///
 /// Two tasks of a guest cannot have the same name. If two tasks have the same name, `epilogue up` and `epilogue
-/// compose` refuse the component, with a message that names both functions. Other hosts do not check the names. On
-/// another host, a guest with two such tasks panics when it enqueues or runs its first task.
+/// compose` refuse the component, with a message that names both functions. Hosts other than Epilogue do not check the
+/// names. On such a host, a guest that has two tasks with the same name panics when the guest first enqueues or runs a
+/// `#[task]` function.
 ///
 /// ```
 /// # use epilogue_sdk::{Task, task};
@@ -145,35 +146,37 @@ pub use task::{Task, TaskResult};
 ///
 /// - The compiler checks the number and the types of the arguments. The compiler also checks that the types implement
 ///   `Serialize` and `Deserialize`.
-/// - `add_task` checks the values. `add_task` returns [`EnqueueError::BadArgs`] for values that JSON cannot hold: a
-///   float that is `NaN` or infinite, lists and objects that are nested more than 127 deep, and some keys of maps.
+/// - `add_task` checks the values of the arguments. `add_task` returns [`EnqueueError::BadArgs`] for values that JSON
+///   cannot hold: a float that is `NaN` or infinite, lists and objects that are nested more than 127 deep, and some
+///   keys of maps.
 /// - `add_task` reads the arguments back from the JSON and compares them with the original. If the task would get
 ///   another value, or no value, `add_task` returns `BadArgs`. In a debug build, `add_task` reads back all arguments.
 ///   In a release build, `add_task` reads back only arguments that serde often changes: arguments with an `Option`
 ///   inside an `Option`, with a field that `skip_serializing_if` has left out, with a field marked `flatten`, with an
 ///   integer of 128 bits, or with a map whose keys are not strings.
 ///
-/// For all other arguments, a release build does not check whether a type's `Deserialize` understands what the type's
-/// `Serialize` writes. If a task cannot read its arguments, the task ends as `failed` with the error `bad arguments`.
+/// If an argument is not in this list, a release build does not check whether the type's `Deserialize` understands what
+/// the type's `Serialize` writes. If a task cannot read its arguments, the task ends as `failed` with the error `bad
+/// arguments`.
 ///
 /// serde cannot read an integer of 128 bits within `flatten`, within an `untagged` enum, or within an internally tagged
-/// enum. `add_task` refuses such arguments.
+/// enum. `add_task` refuses arguments with an integer of 128 bits in one of these three places.
 ///
 /// With `#[task(durable)]`, each call of `add_task` with this function adds a durable task. See
 /// [`TaskOptions::durable`].
 ///
 /// # Retries
 ///
-/// `#[task(backoff = "15s..1h")]` sets the pauses between attempts. The first pause is 15 s. Each further pause is
-/// twice as long as the pause before it, up to one hour. The units are `ms`, `s`, `m`, `h` and `d`. The host retries a
-/// task only if [`TaskOptions::max_attempts`] or the operator's setting allows more than one attempt. See
-/// [`TaskOptions::backoff`].
+/// With `#[task(backoff = "15s..1h")]`, the pause after the first failed attempt is 15 s. Each further pause is twice
+/// as long as the pause before it, and the longest pause is one hour. The units are `ms`, `s`, `m`, `h` and `d`. The
+/// host retries a task only if [`TaskOptions::max_attempts`] or the operator's setting allows more than one attempt.
+/// See [`TaskOptions::backoff`].
 ///
 /// # Limits
 ///
-/// The attribute `task` makes a type with the function's name. For this reason, a variable in the same scope cannot
-/// have the function's name. The future of an `async` task must be [`Send`], because axum requires `Send` of every
-/// future that a handler awaits. For a future that is not `Send`, use [`BackgroundTasks::defer`].
+/// The attribute `task` replaces the function by a type with the function's name, so a variable in the same scope
+/// cannot have the function's name. The future of an `async` task must be [`Send`], because axum requires `Send` of
+/// every future that a handler awaits. For a future that is not `Send`, use [`BackgroundTasks::defer`].
 pub use epilogue_macro::task;
 
 /// Polls a future once and returns its output. If the future is not ready, panics.

@@ -73,8 +73,8 @@ impl TaskOptions {
     /// Sets the pauses between attempts. The pause after the first failed attempt is `first`. Each further pause is
     /// twice as long as the pause before it, up to `max`.
     ///
-    /// The host shortens each pause at random, by up to half. For this reason, tasks that failed at the same time do
-    /// not all run again at the same time.
+    /// The host shortens each pause at random, by up to half, so that tasks that failed at the same time do not all run
+    /// again at the same time.
     ///
     /// The default is the backoff in the task's attribute `#[task(backoff = "…")]`. If the attribute has no `backoff`,
     /// the first pause is 100 ms, and the longest pause is 10 s. If the attribute has no `backoff` and the task is
@@ -98,20 +98,21 @@ impl TaskOptions {
     /// [`TaskContext::idempotency_key`](crate::TaskContext::idempotency_key). By default, a task is durable only if it
     /// is a `#[task(durable)]` or if the operator makes all tasks durable.
     ///
-    /// The host stores the handler's durable tasks before it sends the response. If the host cannot store these tasks,
-    /// the client gets the status 503, or 500 if the tasks are too large to be stored. A task or a teardown can also
-    /// add a durable task. In this case, the host stores the durable task before `add_task` returns.
+    /// The host stores the handler's durable tasks before it sends the response. If the host cannot store the handler's
+    /// durable tasks, the client gets the status 503, or 500 if the durable tasks are too large to be stored. If a task
+    /// or a teardown adds a durable task, the host stores the durable task before `add_task` returns.
     ///
     /// If you do not set `max_attempts`, the operator's setting `durable-attempts` limits the number of attempts (10 by
-    /// default). If the host crashes during an attempt, the attempt counts. For example, with `max_attempts(1)`, the
-    /// task does not run again after a crash.
+    /// default). If the host crashes during an attempt, this attempt counts toward the limit. For example, with
+    /// `max_attempts(1)`, the task does not run again after a crash.
     ///
     /// If the operator has set no task engine, the host refuses a durable task with
-    /// [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported). The host also refuses these tasks:
+    /// [`EnqueueError::Unsupported`](crate::EnqueueError::Unsupported). The host refuses two kinds of durable tasks in
+    /// the same way:
     ///
-    /// - a durable closure, because a closure cannot be stored;
-    /// - a durable task with [`cancel_on_disconnect`](Self::cancel_on_disconnect), because the host stores the task
-    ///   before it knows whether the client will leave.
+    /// - a durable closure, because a closure exists only in the memory of its instance;
+    /// - a durable task with [`cancel_on_disconnect`](Self::cancel_on_disconnect), because the host stores a durable
+    ///   task before the host knows whether the client will leave.
     pub const fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
         self

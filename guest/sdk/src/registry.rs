@@ -44,8 +44,8 @@ pub(crate) fn check() {
     tasks();
 }
 
-/// Removes the crate's name from a path, such as `app::mail::send`. For a task at the crate's root, only the name of
-/// the function remains.
+/// Removes the crate's name from the path of a function: `app::mail::send` becomes `mail::send`. For a task at the
+/// crate's root, only the name of the function remains.
 pub const fn without_crate(path: &'static str) -> &'static str {
     let bytes = path.as_bytes();
     let mut at = 0;

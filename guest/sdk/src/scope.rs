@@ -8,9 +8,9 @@ use crate::context::{self, ResponseOutcome, Running};
 use crate::defer;
 use crate::task::{TaskResult, Work, work};
 
-/// The scope of the current request (S9). The scope keeps futures that close the request's resources. The futures run
-/// after the request's last task, so tasks can still use resources that the handler opened. In FastAPI, the code after
-/// a dependency's `yield` has the same purpose.
+/// Collects the futures that close the resources of the current request (S9). The collected futures run after the
+/// request's last task, so tasks can still use resources that the handler opened. In FastAPI, the code after a
+/// dependency's `yield` has the same purpose.
 ///
 /// ```no_run
 /// # use epilogue_sdk::Scope;
@@ -29,11 +29,11 @@ impl Scope {
 
     /// Registers `future` to run at the end of the request. The futures run in reverse order of registration.
     ///
-    /// - The future may add tasks. The host runs these tasks after the teardown. If the future registers another
+    /// - If the future adds tasks, the host runs the added tasks after the teardown. If the future registers another
     ///   future, the new future runs next.
     /// - If the future returns an error, the host logs the error, and the other futures still run.
-    /// - If spawned work registers a future after the request's last teardown, the future never runs, and the host logs
-    ///   an error. In a composed component, the future runs with the teardown of a later request.
+    /// - If spawned work registers a future after the request's last teardown, Epilogue's host never runs the future,
+    ///   and logs an error. In a composed component, such a late future runs with the teardown of a later request.
     ///
     /// # Panics
     ///
@@ -91,8 +91,8 @@ thread_local! {
     static CLOSING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// When the SDK drops this value, the scope becomes empty. For this reason, the next request starts with an empty
-/// scope, even if a composed component cancels a teardown early.
+/// When the SDK drops this value, the scope becomes empty. The SDK drops this value at the end of each teardown, even
+/// if a composed component cancels the teardown early. So the next request starts with an empty scope.
 struct Clear;
 
 impl Drop for Clear {

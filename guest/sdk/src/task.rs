@@ -26,7 +26,7 @@ pub trait Task: Copy + 'static {
     /// The name under which the host knows and logs the task.
     const NAME: &'static str;
 
-    /// True if the function is a `#[task(durable)]`. In this case, every enqueued task of the function is durable.
+    /// True if the function is a `#[task(durable)]`. If true, every enqueued task of the function is durable.
     const DURABLE: bool = false;
 
     /// The first and the longest pause between attempts, from the attribute, such as `#[task(backoff = "1s..5m")]`. If

@@ -1,8 +1,8 @@
 //! The function `handle`, which this component exports and the host calls.
 //!
 //! This module does not use wit-bindgen's code for the export, because the responder must still run tasks after it has
-//! returned the response. A function that wit-bindgen exports ends when it returns the response. After the response,
-//! only spawned work can continue. To spawn work, wit-bindgen needs std, which the adapters do not have.
+//! returned the response. With wit-bindgen's code, the call of `handle` ends when `handle` returns the response, and
+//! only spawned work can run later. To spawn work, wit-bindgen needs std, which the adapters do not have.
 
 #![expect(unsafe_code, reason = "the canonical ABI is raw handles")]
 
@@ -25,7 +25,7 @@ impl Caller {
         #[link(wasm_import_module = "[export]wasi:http/handler@0.3.0")]
         unsafe extern "C" {
             /// Returns a `result<response, error-code>` to the host. The parameters are the plain values into which the
-            /// canonical ABI splits this type.
+            /// canonical ABI splits the `result`.
             #[link_name = "[task-return]handle"]
             fn task_return(
                 is_error: i32,

@@ -27,8 +27,9 @@ impl Deadline {
     }
 }
 
-/// Runs `work`. If `work` takes longer than `limit`, cancels `work` and returns `None`. The guest's instance stays
-/// alive. This function can cancel the guest's work only while the guest waits, not while the guest computes.
+/// Runs `work`. If `work` takes longer than `limit`, cancels `work` and returns `None`. The cancellation does not end
+/// the guest's instance. This function can cancel the guest's work only while the guest waits, not while the guest
+/// computes.
 pub(crate) async fn within<T>(limit: Nanoseconds, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut expired = pin!(wait_for(limit));

@@ -101,10 +101,10 @@ impl Life {
     }
 }
 
-/// Takes the next task from the queue. If the queue is empty, this function pauses briefly so that the guest can handle
-/// events, and then checks the queue once more. For example, the guest may add a task when the client leaves. If the
-/// added task is a closure, it must be in the queue before the teardown begins, because the teardown drops all closures
-/// that have not run.
+/// Takes the next task from the queue. If the queue is empty, this function pauses briefly, and then checks the queue
+/// once more. During the pause, the guest can handle events. For example, a guest may add a task when it learns that
+/// the client has left. If the added task is a closure, the closure must be in the queue before the teardown begins,
+/// because the teardown drops all closures that have not run.
 async fn next() -> Option<QueuedTask> {
     if let Some(task) = drain::next() {
         return Some(task);

@@ -132,7 +132,7 @@ impl Life {
         drain::close_if_empty()
     }
 
-    /// Logs the end of the request. Afterwards, this instance can serve the next request.
+    /// Logs the end of the request. Also drops the request's state, so that this instance can serve the next request.
     pub(crate) async fn end(self) {
         let (word, error) = match &self.outcome {
             ResponseOutcome::Delivered => ("delivered", None),
@@ -167,8 +167,9 @@ fn still_running(limit: Nanoseconds) -> String {
     words::still_running(Duration::from_nanos(limit))
 }
 
-/// While this value exists, the instance serves one request, and the host sends no other request into the instance. For
-/// this reason, no request can use the queue or the teardown callbacks of another request.
+/// While this value exists, the instance serves one request, and the host sends no other request into the instance.
+/// Because an instance serves only one request at a time, no request can use the queue or the teardown callbacks of
+/// another request.
 struct Door;
 
 impl Door {

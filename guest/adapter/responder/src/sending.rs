@@ -1,9 +1,9 @@
 //! Sends the response (S2, S8).
 //!
-//! The adapter must know when the host has sent the response, but stock hosts do not tell the adapter. The future that
-//! `Response.new` returns resolves long before the end of the response. For this reason the adapter copies the body
-//! through a stream of its own. The last write to this stream ends when the host has taken the last byte. If the host
-//! does not take all bytes of a write, the client has left.
+//! The adapter must know when the host has sent the response, but stock hosts do not tell the adapter. `Response.new`
+//! returns a future, but this future resolves long before the end of the response. So the adapter creates its own
+//! stream for the body, and copies the guest's body into this stream. The last write to the adapter's stream ends when
+//! the host has taken the last byte. If the host does not take all bytes of a write, the client has left.
 
 use alloc::format;
 use alloc::string::String;

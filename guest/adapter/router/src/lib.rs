@@ -1,6 +1,7 @@
 //! The adapter `router` of a composed component with several guests. Each guest has its own router, which decides which
-//! guest runs a task. If the router's own guest added the task, the router calls this guest. Otherwise the router
-//! passes the task on to the inner guests.
+//! guest runs a task. If the router's own guest added the task, the router calls this guest. If an inner guest added
+//! the task, the router passes the task on to the inner guests. The inner guests are the guests that the router's own
+//! guest wraps.
 
 #![no_std]
 

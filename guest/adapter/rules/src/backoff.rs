@@ -23,9 +23,9 @@ impl Backoff {
     /// nine pauses together take at most about two hours.
     pub const DURABLE: Self = Self { first: Duration::from_secs(15), max: Duration::from_secs(3_600) };
 
-    /// Returns the pause after the attempt with the number `attempt`. The pause is a random time: at least half of
-    /// [`Backoff::longest`], and at most all of it. Because the pauses are random, tasks that failed at the same time
-    /// run again at different times. `random` must be a new random number for each call.
+    /// Returns the pause after the attempt with the number `attempt`. The pause is a random time between half of
+    /// [`Backoff::longest`] and the whole of [`Backoff::longest`]. Because the pauses are random, tasks that failed at
+    /// the same time run again at different times. `random` must be a new random number for each call.
     pub fn pause(self, attempt: u32, random: u32) -> Duration {
         let longest = self.longest(attempt);
         // The calculation uses whole numbers, because floating point would make each adapter some KiB larger.

@@ -9,8 +9,8 @@ use core::time::Duration;
 #[cfg(test)]
 mod tests;
 
-/// The longest duration that a setting may have. The limit is 1,000 days. Some libraries add a duration to the present
-/// time, and panic if the sum overflows. `MAX` is so short that the sum never overflows.
+/// The longest duration that a setting may have: 1,000 days. Some libraries add a duration to the present time, and
+/// panic if the sum overflows. The sum of the present time and `MAX` never overflows.
 pub const MAX: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
 
 /// The names of the units, and the nanoseconds in each unit. A month has 30.44 days, and a year has 365.25 days.
@@ -35,8 +35,9 @@ const HOUR: u64 = 3_600 * SECOND;
 pub enum NoDuration {
     /// The text is not a list of numbers with units.
     Malformed,
-    /// The duration is longer than [`MAX`], or has too many decimal places. A duration must be a whole number of
-    /// nanoseconds. If the unit is hours or longer, the duration must be a whole number of seconds.
+    /// The duration is longer than [`MAX`], or has too many decimal places. Each part of a duration, such as `1.5h`,
+    /// must be a whole number of nanoseconds. If the part's unit is hours or longer, the part must be a whole number of
+    /// seconds, as humantime requires.
     TooLong,
 }
 
@@ -91,7 +92,7 @@ fn part(text: &str) -> Result<(Duration, &str), NoDuration> {
 }
 
 /// Multiplies `count` by `unit` and divides the product by `scale`. If `in_seconds` is true, the calculation uses whole
-/// seconds. Otherwise, the calculation uses whole nanoseconds.
+/// seconds. If `in_seconds` is false, the calculation uses whole nanoseconds.
 fn scaled(count: u64, unit: u64, in_seconds: bool, scale: u64) -> Result<Duration, NoDuration> {
     let unit = if in_seconds { unit / SECOND } else { unit };
     match count.checked_mul(unit) {
@@ -101,8 +102,9 @@ fn scaled(count: u64, unit: u64, in_seconds: bool, scale: u64) -> Result<Duratio
     }
 }
 
-/// Reads the digits at the start of a text. Returns three values: the number, the power of ten with as many zeros as
-/// there are digits, and the rest of the text. If the power of ten does not fit 64 bits, the second value is `None`.
+/// Reads the digits at the start of a text. Returns three values: the number, the scale, and the rest of the text. The
+/// scale is 10 for one digit, 100 for two digits, and so on. If the scale does not fit 64 bits, the second value is
+/// `None`.
 fn number(text: &str) -> Result<(u64, Option<u64>, &str), NoDuration> {
     let (digits, rest) = split(text, |c| c.is_ascii_digit() || c.is_whitespace());
     let (mut number, mut scale) = (0_u64, Some(1_u64));
@@ -114,12 +116,14 @@ fn number(text: &str) -> Result<(u64, Option<u64>, &str), NoDuration> {
     Ok((number, scale, rest))
 }
 
-/// Splits a text in two: the matching characters at the text's beginning, and the rest of the text.
+/// Splits a text in two: the characters at the text's beginning for which `belongs` returns true, and the rest of the
+/// text.
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
 
-/// Displays a duration exactly, for example as `1m 30s`. [`parse`] reads this format.
+/// Displays a duration exactly, for example as `1m 30s`. [`parse`] can read the displayed text of durations up to
+/// [`MAX`].
 pub struct Shown(pub Duration);
 
 impl fmt::Display for Shown {

@@ -1,8 +1,8 @@
 //! The rules that must be the same in Epilogue's host and in the adapters of a composed component.
 //!
-//! A guest must behave in the same way on Epilogue's host and in a composed component. For this reason the host and the
-//! adapters both call this crate for these rules. The crate does not depend on wasmtime or wit-bindgen. The host and
-//! the adapters convert their own generated types to the small types of this crate.
+//! A guest must behave in the same way on Epilogue's host and in a composed component, so the host and the adapters
+//! both apply the rules in this crate. The crate does not depend on wasmtime or wit-bindgen. The host and the adapters
+//! convert their own generated types to the small types of this crate.
 //!
 //! This crate does not use std, because std would make an adapter several times as large.
 

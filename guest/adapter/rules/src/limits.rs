@@ -6,8 +6,8 @@ use alloc::string::String;
 /// The largest size of a task's name, in bytes. The host writes the name into the task's record and into each event of
 /// the task.
 pub const MAX_NAME: usize = 1024;
-/// The largest size of an error's text in a task's record, in bytes. The guest chooses the text. If the text is longer,
-/// the host cuts the text.
+/// The largest size of an error's text in a task's record, in bytes. The guest chooses the error's text. If the error's
+/// text is longer, [`cut`] shortens the error's text.
 pub const MAX_ERROR: usize = 4096;
 
 /// The reason why a host without a task engine refuses a durable task.

@@ -46,8 +46,8 @@ impl TaskState {
         }
     }
 
-    /// Returns true if the state is `failed`, `trapped` or `timed-out`. After a task with such a state, the failure
-    /// policy says whether the remaining tasks run (S4).
+    /// Returns true if the state is `failed`, `trapped` or `timed-out`. If a task ends in one of these three states,
+    /// the failure policy says whether the request's remaining tasks run (S4).
     pub fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::Trapped | Self::TimedOut)
     }

@@ -75,9 +75,10 @@ pub fn hex(text: &mut String, number: u64) {
     }
 }
 
-/// Returns true if the value has the form `version-trace_id-parent_id-flags` (section 3.2.2 of the recommendation). All
-/// four parts are lower-case hexadecimal, and the two ids must not be all zeros. Later versions of the recommendation
-/// may append more parts.
+/// Returns true if the value of the header `traceparent` has the form `version-trace_id-parent_id-flags` (section 3.2.2
+/// of the recommendation). The version, the two ids and the flags are lower-case hexadecimal. The version is not `ff`,
+/// and neither id is all zeros. If the version is not `00`, other parts may follow the flags, because later versions of
+/// the recommendation may append parts.
 fn is_valid(traceparent: &str) -> bool {
     let mut fields = traceparent.split('-');
     let mut field = |length: usize| {

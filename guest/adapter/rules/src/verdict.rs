@@ -39,8 +39,8 @@ pub struct Task {
 pub struct Situation<'a> {
     /// True if the handler returned no response.
     pub handler_failed: bool,
-    /// The reason why the host could not store the request's durable tasks. If there is a reason, the host did not send
-    /// the handler's response. If the host stored the tasks, or if the request had no durable tasks, the value is
+    /// The reason why the host could not store the request's durable tasks. If the value is `Some`, the host did not
+    /// send the handler's response. If the host stored the tasks, or if the request had no durable tasks, the value is
     /// `None`.
     pub not_stored: Option<&'a str>,
     /// True if the client left before the response was complete.

@@ -1,5 +1,5 @@
-//! The texts that the host and the adapters write into their records and logs. Both use the same text for the same
-//! event.
+//! The texts that the host and the adapters write into their records and logs. The host and the adapters use the same
+//! text for the same event.
 
 use alloc::format;
 use alloc::string::String;

@@ -1,5 +1,5 @@
-//! The parts of std that the adapters need: an allocator, a panic handler, and a cell for state. The adapters do not
-//! use std itself, because std would make each adapter several times as large.
+//! The parts of std that the adapters need: an allocator, a panic handler, and a cell for state. The adapters use this
+//! crate in place of std, because std would make each adapter several times as large.
 
 #![no_std]
 #![expect(

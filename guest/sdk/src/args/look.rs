@@ -13,8 +13,9 @@ use serde::ser::{
 const MAX_DEPTH: u32 = 127;
 /// The prefix of serde_json's internal names for structs that represent a piece of JSON.
 const JSON: &str = "$serde_json::private::";
-/// The bits of the `f32` 7.038531e-26. This number changes if its shortest text is read as `f64` and then rounded to
-/// `f32`. A test of all `f32` numbers has shown that no other number changes.
+/// The bits of the `f32` 7.038531e-26. Within `flatten`, within an untagged enum, and within an internally tagged enum,
+/// serde reads a float's text as `f64`, and then rounds the `f64` to `f32`. These two roundings change the `f32`
+/// 7.038531e-26. A test of all `f32` numbers has shown that these two roundings change no other `f32`.
 const ROUNDED_TWICE: u32 = 0x15ae_43fd;
 
 /// The state of the walk over a value's parts, and what the walk has found.
@@ -37,14 +38,14 @@ impl Look {
         Self::of(value, None)
     }
 
-    /// Returns true if the caller should read the value back, because the value contains one of these parts, which can
-    /// change:
+    /// Returns true if the caller should read the value back from the JSON, and compare it with the original value. The
+    /// result is true if the value contains one of these parts, which may change in JSON:
     ///
-    /// - an empty value in `Some`, which is read as `None`;
-    /// - a field that `skip_serializing_if` has left out: `Deserialize` may require the field;
-    /// - a number of 128 bits, a map's key that is not a string, or the `f32` 7.038531e-26: serde may fail to read them
-    ///   within `flatten`, within an untagged enum, or within an internally tagged enum;
-    /// - a struct with `flatten`, which serde writes as a map without a length.
+    /// - an empty value in `Some`, such as `Some(None)`: serde reads this part as `None`;
+    /// - a field that `skip_serializing_if` has left out: the type's `Deserialize` may require this field;
+    /// - a number of 128 bits, a map's key that is not a string, or the `f32` 7.038531e-26: serde may read these parts
+    ///   wrongly within `flatten`, within an untagged enum, or within an internally tagged enum;
+    /// - a struct with a field marked `flatten`: serde writes this struct as a map without a length.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.doubtful
     }
@@ -287,7 +288,7 @@ impl<'a> Serializer for &'a mut Look {
     }
 }
 
-/// A list or an object while the walk goes through its parts.
+/// The list or the object whose parts the walk visits now.
 pub(crate) struct Within<'a> {
     look: &'a mut Look,
     levels: u32,

@@ -1,9 +1,9 @@
 //! Reads numbers that serde_json keeps as text, because a crate of the guest has enabled serde_json's feature
 //! `arbitrary_precision`.
 //!
-//! With `arbitrary_precision`, if a reader accepts any type, serde_json passes each float to this reader as a map with
-//! one secret key. serde's own buffer accepts any type, and takes this map for a normal map. For this reason,
-//! `flatten`, `untagged` and `tag`, which use the buffer, fail to read floats (serde-rs/json#505).
+//! Some readers accept any type, and serde's own buffer is one of these readers. With `arbitrary_precision`, serde_json
+//! passes a float to such a reader as a map with one secret key. serde's buffer takes this map for a normal map. serde
+//! uses its buffer for `flatten`, `untagged` and `tag`, so serde fails to read floats there (serde-rs/json#505).
 //!
 //! [`Plain`] wraps serde_json's reader and all nested readers, and turns serde_json's maps for numbers back into
 //! floats. If a number does not fit a float, such as a number of 30 digits, [`Plain`] does not change the number.
@@ -161,7 +161,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Plain<V> {
     }
 }
 
-/// Reads a float from its text. If the text has more digits than a float can keep, returns `None`. To find this out,
+/// Reads a float from its text. If the text has more digits than a float can keep, returns `None`. To check the digits,
 /// this function writes the float as text again and compares both texts. This function tries `f64` and `f32`, because
 /// serde_json writes some numbers with an exponent only as `f32`.
 fn float(text: &str) -> Option<f64> {
@@ -170,7 +170,7 @@ fn float(text: &str) -> Option<f64> {
     (is_text(serde_json::to_string(&float)) || is_text(serde_json::to_string(&single))).then_some(float)
 }
 
-/// A map whose first key the wrapper has already read.
+/// A map whose first key [`Plain`] has already read.
 struct Begun<A> {
     first: Option<String>,
     rest: A,

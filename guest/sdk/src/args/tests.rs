@@ -16,8 +16,9 @@ fn arrives<T: Serialize + DeserializeOwned + PartialEq>(args: T) -> Result<bool,
     Ok(read::<T>(&json).is_ok_and(|arrived| arrived == args))
 }
 
-/// Returns the reason why a debug build refuses the arguments. If `late` is true, a release build must accept the
-/// arguments. If `late` is false, a release build must also refuse the arguments.
+/// Returns the reason why a debug build refuses the arguments. Panics unless a release build does what `late` says. If
+/// `late` is true, the release build must accept the arguments. If `late` is false, the release build must refuse the
+/// arguments for the same reason.
 fn refused<T: Serialize + DeserializeOwned + Debug>(args: T, late: bool) -> String {
     let refusal = write_checked(&args, true).expect_err("it should be refused");
     let in_release = write_checked(&args, false).err();
@@ -254,8 +255,8 @@ fn nesting_is_refused_where_it_cannot_be_read() {
     assert_eq!(refused((deep(64),), false), "they are nested more than 127 deep");
 }
 
-/// Reads a field that has an `Option` within an `Option` and may be missing. Many applications read such fields in this
-/// way. The field arrives unchanged.
+/// Reads a field that is present, and returns `Some`. For `null`, returns `Some(None)`. Many applications use such a
+/// function to distinguish `null` from a missing field.
 fn given<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<u8>>, D::Error> {
     Deserialize::deserialize(reader).map(Some)
 }

@@ -1,4 +1,4 @@
-//! Tests the decision for every possible task in every possible situation.
+//! Tests `Situation::verdict` for every possible task in every possible situation.
 
 use std::vec::Vec;
 
