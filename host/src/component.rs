@@ -70,8 +70,9 @@ pub(crate) struct ComponentConfig {
     pub(crate) stores: ComponentStores,
     /// The task engine that stores the component's durable tasks. The value is `None` if the host has no task engine.
     pub(crate) task_store: Option<TaskStore>,
-    /// The folder with the component's own copies of its files. The value is `None` if the component uses no copies.
-    /// The host deletes the folder when it drops the last component that uses the folder.
+    /// The folder for the copies of the files that the application's components mount. All components share the folder.
+    /// The value is `None` if no component mounts files. The host deletes the folder when it drops the last component
+    /// that uses the folder.
     pub(crate) scratch: Option<Arc<Scratch>>,
 }
 
@@ -195,7 +196,8 @@ impl Component {
     }
 
     /// Logs that a request gets no instance. If the host cannot hold another instance, this function also counts the
-    /// request as refused, and logs each reason at most once a minute, because the host may refuse many requests.
+    /// request as refused. The host then logs each reason at most once a minute, because the host may refuse many
+    /// requests.
     pub(crate) fn announce_no_instance(&self, ids: RequestIds<'_>, error: &NoInstance) {
         if let NoInstance::Full(full) = error {
             refusals::count(full.limit());
@@ -241,8 +243,7 @@ impl Component {
     }
 }
 
-/// Records that the limit [`Limit::Instances`] was reached, and returns the error of a host that cannot hold another
-/// instance.
+/// Records that the limit [`Limit::Instances`] was reached, and returns [`NoInstance::Full`] with the reason `full`.
 fn beyond_limit(full: Full) -> NoInstance {
     Limit::Instances.hit();
     NoInstance::Full(full)
@@ -270,9 +271,9 @@ fn warn_of_composed(id: &str, file: &Path, has_task_engine: bool) -> anyhow::Res
     Ok(())
 }
 
-/// Finds the `runner` interface that the layer `id` exports. If the component is joined with its middleware, `place` is
-/// the layer's position, where 0 is the outermost layer. Logs a warning if the layer can enqueue tasks but cannot run
-/// tasks.
+/// Finds the `runner` interface that the layer `id` exports. If the component has middleware, `place` is the layer's
+/// position, where 0 is the outermost layer. If the component has no middleware, `place` is `None`. Logs a warning if
+/// the layer can enqueue tasks but cannot run tasks.
 fn find_layer(compiled: &Compiled, engine: &Engine, id: &str, place: Option<usize>) -> (Layer, Option<RunnerIndices>) {
     let name = |label: &str, alone: &str| match place {
         Some(place) => middleware::label(label, place),

@@ -36,7 +36,7 @@ pub(crate) use guard::Guard;
 const CONNECTIONS: usize = 64;
 /// The longest time that a client may take to send a request's headers.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The pause after the dashboard failed to accept a connection, before the next attempt.
+/// After the dashboard has failed to accept a connection, the dashboard waits for this time before the next attempt.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The body of an answer, which is a complete body or a stream of events.
@@ -44,7 +44,8 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The data sources of the dashboard, and the rules for requests to the dashboard.
 pub(crate) struct Dashboard {
-    /// The state of the host. The value is `None` if the dashboard runs without a host.
+    /// The host's current state, the history of its requests, and the totals. The value is `None` if the dashboard runs
+    /// without a host.
     pub(crate) host: Option<(Overview, History, Totals)>,
     /// The task engine with the durable tasks. The value is `None` if there is no task engine.
     pub(crate) task_store: Option<TaskStore>,

@@ -20,12 +20,14 @@ use wasmtime_wasi::filesystem::Descriptor;
 use crate::component::state::State;
 use crate::contract::versions::rename_imports;
 
-/// The interfaces that give a component its environment. Each pair contains the name of an interface, and the name of
-/// an import that replaces the interface and gives an empty environment.
+/// The interfaces that give a component its environment. The first text of each pair is the beginning of the
+/// interface's name. The second text is the beginning of the name of a separate import, which replaces the interface
+/// and gives an empty environment.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("wasi:cli/environment@0.2.", "environment-p2"), ("wasi:cli/environment@0.3.", "environment-p3")];
-/// The interfaces that give a component its files. Each pair contains the name of an interface, and the name of an
-/// import that replaces the interface and gives no files.
+/// The interfaces that give a component its files. The first text of each pair is the beginning of the interface's
+/// name. The second text is the beginning of the name of a separate import, which replaces the interface and gives no
+/// files.
 const PREOPENS: [(&str, &str); 2] =
     [("wasi:filesystem/preopens@0.2.", "preopens-p2"), ("wasi:filesystem/preopens@0.3.", "preopens-p3")];
 /// The interfaces that let a component connect to other hosts.
@@ -71,13 +73,13 @@ impl Composition {
         Ok((self.graph.instantiate(package), world))
     }
 
-    /// Takes configuration away from a joined component. If an import gives configuration that the component does not
-    /// inherit, replaces the import by an implementation that gives nothing. `place` names the component's position in
-    /// the composition, such as `0`.
+    /// Takes configuration away from a joined component. If `import` gives configuration that the component does not
+    /// inherit, replaces `import` by a separate import that gives nothing. `place` is the component's position in the
+    /// composition, such as `0`, and ends the name of the separate import.
     ///
     /// # Errors
     ///
-    /// Returns an error if the component can connect to other hosts through the import, but does not inherit
+    /// Returns an error if `import` lets the component connect to other hosts, but the component does not inherit
     /// `allowed_outbound_hosts`.
     pub(super) fn withhold(
         &mut self,

@@ -1,5 +1,5 @@
-//! Joins a component with its dependencies, which are components that implement its imports. Spin joins dependencies in
-//! the same way.
+//! Joins a component with its dependencies, as Spin does. A dependency is a component that implements imports of
+//! another component.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ pub(crate) fn compose(
     composition.finish().map(Some)
 }
 
-/// Adds a dependency, and returns its exports that implement `imports`.
+/// Adds `dependency` to `composition`, and returns the dependency's exports that implement `imports`.
 fn provide(
     composition: &mut Composition,
     place: usize,

@@ -19,12 +19,12 @@ use line::Place;
 pub(crate) use line::Purpose;
 
 thread_local! {
-    /// True if the guest that now runs on this thread must wait for its next turn to compute, even if the guest has
-    /// computed only for a short time.
+    /// True if the guest that now runs on this thread has called [`turn`]. The guest then waits for its next turn to
+    /// compute, even if the guest has computed for less than [`SHORT`].
     static TURN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes the calling guest wait for its next turn to compute. The computing guests of one thread take turns.
+/// Makes the calling guest wait for its next turn to compute. On each thread, only one guest computes at a time.
 pub(crate) async fn turn() {
     let mut waited = false;
     poll_fn(|cx| match std::mem::replace(&mut waited, true) {
@@ -38,9 +38,9 @@ pub(crate) async fn turn() {
     .await;
 }
 
-/// If a guest computes for less than this time and wakes itself, the host immediately polls the guest again. Every
-/// guest that writes a response body wakes itself once. If the guest had to wait for the next round of the event loop,
-/// the round would take longer than the rest of the guest's work.
+/// If a guest computes for less than this time and wakes itself, the host immediately polls the guest again. Otherwise,
+/// the guest would wait for the next round of the event loop, which would take longer than the rest of the guest's
+/// work. Such short computations are common, because every guest that writes a response body wakes itself once.
 const SHORT: Duration = Duration::from_micros(100);
 
 /// Polls `future`. If `future` computes for longer than [`SHORT`], it must wait for its next turn to compute. Between
@@ -48,7 +48,8 @@ const SHORT: Duration = Duration::from_micros(100);
 ///
 /// At each epoch, which is every millisecond, a computing guest stops and immediately asks to be polled again. A tokio
 /// `LocalSet` would poll the guest 61 times before the `LocalSet` checks timers and sockets. In a measurement with a
-/// `LocalSet` only, one computing guest delayed other requests by 56 ms. With `fair`, the delay is 2 ms.
+/// `LocalSet` only, one computing guest delayed other requests by 56 ms. With `fair`, a computing guest delays other
+/// requests by 2 ms.
 pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
     let mut future = pin!(future);
     let own = Arc::new(Own::default());
@@ -133,8 +134,8 @@ mod tests {
         .await;
     }
 
-    /// Counts the rounds of the event loop, in which the thread handles its timers and sockets. A tokio task that
-    /// yields continues in the next round.
+    /// Counts the rounds of the event loop. In each round, the thread handles its timers and sockets. After each count,
+    /// the counting task yields, and tokio continues this task in the next round.
     fn rounds() -> (Rc<Cell<usize>>, JoinHandle<()>) {
         let rounds = Rc::<Cell<usize>>::default();
         let counter = rounds.clone();
@@ -147,8 +148,8 @@ mod tests {
         (rounds, counting)
     }
 
-    /// Makes guests compute until all guests together have computed for `slices` periods. For each period, returns the
-    /// round of the event loop and the guest.
+    /// Makes guests compute until all guests together have computed for `slices` periods. Returns one pair for each
+    /// period: the round of the event loop in which a guest computed, and the guest's index in `guests`.
     async fn compete(guests: &[Purpose], slices: usize) -> Vec<(usize, usize)> {
         let guests = guests.to_owned();
         let compete = async {

@@ -105,9 +105,10 @@ impl std::fmt::Display for HandlerError {
 }
 
 impl HandlerError {
-    /// Returns the reason that explains the failure best. `upload` is the reason why the host did not get the whole
-    /// request body. If `upload` is set and the handler returned an error, the result is `upload`. Otherwise, the
-    /// result is `self`.
+    /// Returns the error that explains best why the request failed. `upload` is the reason why the host did not get the
+    /// whole request body, or `None` if the host got the whole body. If `upload` is set and the handler returned an
+    /// error, the result is [`Self::BadUpload`], because the incomplete body has probably caused the handler's error.
+    /// In all other cases, the result is `self`.
     pub(crate) fn after(self, upload: Option<BadUpload>) -> Self {
         match (self, upload) {
             (Self::Returned(_), Some(reason)) => Self::BadUpload(reason),
@@ -127,7 +128,7 @@ pub(crate) struct Instance {
     pub(crate) served: u32,
 }
 
-/// The data that all calls into an instance's guest share, in addition to the store.
+/// The data that each call into an instance's guest uses, apart from the instance's store.
 struct Calls {
     shutdown: Shutdown,
     /// True if all work that the guest had spawned was finished when the last call into the guest returned.
@@ -153,8 +154,8 @@ impl Instance {
         self.store.data_mut().wasi.printed.belong_to(scope.output());
     }
 
-    /// Ends the instance's current request. If the guest does more work after this call, the work counts for no
-    /// request.
+    /// Ends the instance's current request. After this call, the guest cannot add tasks, and the guest's log lines get
+    /// no request id.
     pub(crate) fn leave(&mut self) {
         self.store.data_mut().serve(None);
     }
@@ -194,8 +195,8 @@ impl Instance {
         Err(HandlerError::Interrupted(Interrupted::Trapped(Trap::new(error, self.store.data()))))
     }
 
-    /// Returns the status that the handler set last, if HTTP does not allow this status. The next call of this function
-    /// returns `None`.
+    /// Takes the status that the handler set last, if HTTP does not allow this status. The instance then forgets the
+    /// status, so the next call of this function returns `None`.
     pub(crate) fn take_refused_status(&mut self) -> Option<u16> {
         self.store.data_mut().refused_status.take()
     }
@@ -239,8 +240,8 @@ impl Instance {
         }
     }
 
-    /// Calls `runner.run` of the first layer `calls` times in a row. Skips the other work that the host does for each
-    /// task. Benchmarks use this function to measure the time that wasmtime itself takes.
+    /// Calls `runner.run` of the outermost layer `calls` times in a row. Sets no time limit, and does not make the
+    /// guest take turns with other guests. Benchmarks use this function to measure the time that wasmtime itself takes.
     pub(crate) async fn run_bare(&mut self, task: &types::Task, calls: u32) -> wasmtime::Result<()> {
         let Some(Some(runner)) = self.runners.first() else { return Ok(()) };
         let calls = async |accessor: &Accessor<State>| {
@@ -282,9 +283,10 @@ impl Instance {
         self.calls.idle
     }
 
-    /// Waits for work that the guest has spawned and that still runs after the host's call into the guest has returned
-    /// (promise S18). Waits no longer than `limit`. Returns true if all spawned work has ended. The host stops the work
-    /// after the time `left`. Shortly before this time has passed, the host warns the guest.
+    /// Waits until all work that the guest has spawned has ended, but no longer than `limit` (promise S18). Such work
+    /// can still run after the host's call into the guest has returned. Returns true if all spawned work has ended.
+    /// `left` is the time after which the host stops the work. Shortly before the end of `left`, the host warns the
+    /// guest through `stop-signal`.
     pub(crate) async fn settle(&mut self, limit: Duration, left: Duration) -> Result<bool, Interrupted> {
         if self.is_idle() {
             return Ok(true);
@@ -305,7 +307,8 @@ impl Instance {
 /// If work that the guest has spawned still computes this long after its time limit, the host interrupts the instance.
 const BUSY: Duration = Duration::from_millis(250);
 
-/// Runs `call` in the store's event loop, for at most `limit`. Shortly before the limit, the host warns the guest.
+/// Runs `call` in the store's event loop, for at most `limit`. Shortly before the end of `limit`, the host warns the
+/// guest through `stop-signal`.
 async fn run<R>(
     store: &mut Store<State>,
     calls: &mut Calls,
@@ -318,7 +321,7 @@ async fn run<R>(
 
 /// Runs `call` in the store's event loop. The host checks `limit` outside of the event loop, because a check inside the
 /// event loop is not reliable (wasmtime#11869, #11870). Shortly before the deadline of `phase`, the host warns the
-/// guest.
+/// guest through `stop-signal`.
 async fn run_within<R>(
     store: &mut Store<State>,
     calls: &mut Calls,

@@ -1,11 +1,11 @@
 //! Limits the requests in flight on a late thread, where computing guests wait too long for their turns (promise S12).
 //! On a late thread, the host immediately refuses new requests instead of serving them late.
 //!
-//! The number of requests alone does not show that a thread is late. A thousand requests that only wait for a database
-//! hardly use the thread, but a few requests that compute can make the thread late. Therefore, the host measures how
-//! long computing guests wait for their turns. While the thread is late, the host lowers the limit on the requests in
-//! flight on the thread. When the thread is no longer late, the host raises the limit again, as TCP does with its
-//! congestion window.
+//! The number of requests on a thread does not show whether the thread is late. A thousand requests that only wait for
+//! a database hardly use the thread, but a few requests that compute can make the thread late. Therefore, the host
+//! measures how long computing guests wait for their turns. While the thread is late, the host lowers the limit on the
+//! requests in flight on the thread. When the thread is no longer late, the host raises the limit again, as TCP does
+//! with its congestion window.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -20,19 +20,21 @@ const STEP: Duration = Duration::from_millis(25);
 const FEW: usize = 8;
 
 thread_local! {
-    /// The total time that this thread's guests have waited for their turns since the last change of the limit, and the
-    /// number of these turns. The value is `None` if the thread has no limit.
+    /// The total time that this thread's guests have waited for turns to compute, and the number of turns that these
+    /// guests have got. Each check of the limit sets both numbers to zero. The value is `None` if the thread has no
+    /// limit.
     static WAITS: Cell<Option<(Duration, u32)>> = const { Cell::new(None) };
 }
 
-/// Returns the current time, at which a guest of this thread begins to wait for its turn. Returns `None` if the thread
-/// does not measure these waits.
+/// The host calls this function when a guest of this thread begins to wait for a turn to compute. Returns the current
+/// time, which the host later passes to [`turn`]. Returns `None` if the thread has no limit on requests in flight,
+/// because the host then does not measure the waits.
 pub(crate) fn yielded() -> Option<Instant> {
     WAITS.get().map(|_| Instant::now())
 }
 
-/// Records that a guest of this thread gets its turn now. `since` is the time at which the guest began to wait for this
-/// turn.
+/// Records that a guest of this thread now gets its turn to compute. `since` is the time at which the guest began to
+/// wait for this turn.
 pub(crate) fn turn(since: Instant) {
     WAITS.set(WAITS.get().map(|(waits, turns)| (waits + since.elapsed(), turns + 1)));
 }
@@ -48,8 +50,9 @@ pub(crate) struct Lag {
 }
 
 /// Counts a request in flight on its thread until this value is dropped. The host drops the value when the request
-/// begins to drain. A draining request does not count, because tasks that only wait hardly use the thread. If the tasks
-/// of draining requests compute, the requests in flight wait longer, and so the host lowers the limit anyway.
+/// begins to drain. A draining request does not count, because tasks that only wait hardly use the thread. If tasks of
+/// draining requests compute, the guests of the thread wait longer for their turns. The host measures these waits and
+/// lowers the limit.
 pub(crate) struct InFlight(Rc<Cell<usize>>);
 
 impl Lag {
@@ -66,7 +69,8 @@ impl Lag {
         }
     }
 
-    /// Counts a new request as in flight. If the thread has reached its limit, counts nothing and returns `None`.
+    /// Counts a new request as in flight. If the thread has reached its limit on requests in flight, this function
+    /// counts nothing and returns `None`.
     pub(crate) fn admit(&self) -> Option<InFlight> {
         let in_flight = self.in_flight.get();
         let now = Instant::now();
@@ -106,8 +110,8 @@ mod tests {
     use super::*;
 
     /// Advances the clock by `count` steps. At the end of each step, two guests get their turns `late` milliseconds
-    /// late, and a new request arrives. Adds the admitted requests to `admitted`, and returns the number of these
-    /// requests.
+    /// late, and a new request arrives. Adds the requests that `lag` admits to `admitted`, and returns how many
+    /// requests `lag` has admitted in these steps.
     async fn steps(lag: &Lag, count: usize, late: u64, admitted: &mut Vec<InFlight>) -> usize {
         let before = admitted.len();
         for _ in 0..count {

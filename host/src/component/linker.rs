@@ -9,8 +9,9 @@ use crate::interfaces::{
     background, client, fields, files, listing, names, paths, socket_streams, sockets, status, writes,
 };
 
-/// Makes the linker with all interfaces that a component may import: WASI 0.3 and 0.2 with HTTP, Spin's interfaces, and
-/// `epilogue:background`. `durable` is true if the host has a task engine for durable tasks.
+/// Makes a linker that defines all interfaces that a component may import. These interfaces are WASI 0.2 and 0.3 with
+/// HTTP, Spin's interfaces, and the interfaces of `epilogue:background`. `durable` is true if the host has a task
+/// engine for durable tasks.
 pub(crate) fn linker(engine: &Engine, durable: bool) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::<State>::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

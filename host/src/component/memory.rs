@@ -15,8 +15,8 @@ pub(crate) struct LinearMemory {
     /// The largest size of each linear memory, in bytes.
     most: usize,
     grown: Grown,
-    /// True when the instance has started. Before that, the instance gets its initial memory, which does not count as
-    /// growth.
+    /// True after the instance has started. While the instance starts, wasmtime also asks for the instance's initial
+    /// memory. The host then does not check whether the process has enough free memory.
     started: bool,
 }
 
@@ -26,13 +26,14 @@ impl LinearMemory {
         Self { most, grown: Grown::default(), started: false }
     }
 
-    /// Records that the instance has started.
+    /// Records that the instance has started. From now on, the host checks whether the process has enough free memory
+    /// before the instance grows its memory.
     pub(crate) fn start(&mut self) {
         self.started = true;
     }
 
-    /// Records that the guest has ended its current work. The guest has written to the memory that it needs, so the
-    /// system now counts this memory.
+    /// Records that the guest has ended its current work. The guest has probably written to its new memory, so the
+    /// system itself now counts this memory. Therefore, the host no longer adds this memory to the system's count.
     pub(crate) fn settle(&mut self) {
         self.grown.settle();
     }

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Each layer gets its own import of `queue`, such as `queue-0`, and its own export of `runner`, such as `runner-0`.
-//! All layers add their tasks to the same queue, the queue of the request. The separate imports show the host which
-//! layer has added a task. To run the task, the host calls the layer that has added the task.
+//! All layers add their tasks to the same queue, the queue of the request. The import through which a layer adds a task
+//! shows the host which layer has added the task. To run the task, the host calls this layer.
 
 use std::path::Path;
 
@@ -21,8 +21,9 @@ use crate::component::state::State;
 use crate::contract::check::{HANDLER, QUEUE, RUNNER, UNBUILT, check_handler, check_middleware, read};
 use crate::interfaces::background::add_queue;
 
-/// Returns the name of a layer's own import or export, such as `queue-0`. The name must not look like the name of an
-/// interface, such as `epilogue:background/queue0@0.1.0`, because tools would then merge the queues of all layers.
+/// Returns the label of an import or export that only the layer number `layer` has, such as `queue-0`. If the label
+/// looked like the name of an interface, such as `epilogue:background/queue0@0.1.0`, tools would merge the imports of
+/// all layers into one import.
 pub(crate) fn label(item: &str, layer: usize) -> String {
     format!("{item}-{layer}")
 }

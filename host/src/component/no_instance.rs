@@ -27,8 +27,8 @@ pub(crate) enum Full {
     Memory,
     /// The operating system has no memory, mapping or file descriptor for another instance.
     System(wasmtime::Error),
-    /// Some tasks have lost their instance and wait for a new instance. The host gives the next instance to these
-    /// tasks, not to a new request.
+    /// Tasks of other requests have lost their instance, for example because a guest trapped, and wait for a new
+    /// instance. The host gives the next instance to these tasks, not to a new request.
     TasksWait,
 }
 
@@ -38,8 +38,8 @@ impl NoInstance {
         self.is_full() || matches!(self, Self::TimedOut(_))
     }
 
-    /// Reports whether the host cannot hold another instance. When one of the host's instances has ended, a new attempt
-    /// can succeed.
+    /// Reports whether the host cannot hold another instance. After one of the host's instances has ended, a new
+    /// attempt to get an instance can succeed.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }

@@ -27,7 +27,7 @@ pub(crate) fn idle_instances() -> u64 {
 }
 
 /// Returns the number of idle instances that each of `pools` pools may keep. All pools together keep at most half of
-/// `max_instances`, because a pool cannot use the idle instances of other pools.
+/// `max_instances`. A pool cannot use the idle instances of other pools, so the other half is left for new instances.
 pub(crate) fn max_idle(max_instances: NonZeroU32, pools: usize) -> usize {
     MAX_IDLE.min(max_instances.get() as usize / 2 / pools.max(1))
 }
@@ -44,8 +44,8 @@ pub(crate) struct Pool {
     idle_count: Arc<AtomicU64>,
     /// The largest number of idle instances that the pool keeps. The value is 0 if the pool will get no more requests.
     max_idle: Cell<usize>,
-    /// The number of requests that have lost their instance and wait for a new instance. These requests have priority
-    /// over new requests.
+    /// The number of requests whose tasks wait for a new instance after the request's instance was lost, for example
+    /// because of a trap. These requests have priority over new requests.
     waiting: Cell<usize>,
 }
 
@@ -83,8 +83,8 @@ impl Pool {
     }
 
     /// Takes back an instance after the teardown of the instance's request. Keeps the instance for another request, if
-    /// the instance may serve another request and the pool has room for one more idle instance. Otherwise, drops the
-    /// instance.
+    /// the instance may serve another request and the pool has room for one more idle instance. In all other cases,
+    /// drops the instance.
     pub(crate) fn give_back(&self, instance: Instance) {
         let mut idle = self.idle.borrow_mut();
         let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0 && is_ample();
@@ -94,8 +94,8 @@ impl Pool {
         }
     }
 
-    /// Stores the number of idle instances, so that other threads can read the number. Only the pool's own thread
-    /// writes this number, so no atomic addition is necessary.
+    /// Stores the number of idle instances in `idle_count`, so that other threads can read the number. Only the pool's
+    /// own thread writes `idle_count`, so no atomic addition is necessary.
     fn count(&self, idle: &[Instance]) {
         self.idle_count.store(idle.len() as u64, Relaxed);
     }
@@ -117,8 +117,8 @@ impl Pool {
     }
 }
 
-/// A request's place in the line of requests that wait for a new instance. The request leaves the line when this value
-/// is dropped.
+/// A request's place in the pool's line of requests that wait for a new instance. When this value is dropped, the
+/// request leaves the line.
 pub(crate) struct InLine(Rc<Pool>);
 
 impl Drop for InLine {

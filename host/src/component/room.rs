@@ -10,15 +10,16 @@ use wasmtime::Engine;
 /// The number of memory mappings that the process needs for threads, compiled components and large allocations.
 const OTHER_MAPPINGS: u64 = 2_000;
 /// The number of memory mappings that ten instances need. In measurements, each instance took four mappings, and each
-/// stack took two mappings. The pool has 5 % more stacks than instances.
+/// stack took two mappings. The pool has 5 % more stacks than instances (see `engine.rs`), so ten instances come with
+/// 10.5 stacks.
 const MAPPINGS_OF_TEN: u64 = 61;
 /// The address space in bytes that wasmtime's pool of instances must leave free for threads, compiled components and
 /// guests' files.
 const OTHER_ADDRESSES: usize = 1 << 30;
 
 /// Makes an engine with `make`, for up to `max_instances` instances. If the system has too few memory mappings or too
-/// little address space, logs a warning and makes an engine for fewer instances. Returns the engine and its largest
-/// number of instances.
+/// little address space, logs a warning and makes an engine for fewer instances. Returns the engine, and the number of
+/// instances that the engine can hold.
 pub(super) fn largest_engine(
     max_instances: NonZeroU32,
     make: impl Fn(NonZeroU32) -> wasmtime::Result<Engine>,
@@ -57,8 +58,8 @@ pub(super) fn largest_engine(
     Ok((engine, instances))
 }
 
-/// Reports whether an error means that the system has no memory, mapping, address space or file descriptor left. When
-/// some instances of the host have ended, a new attempt may succeed.
+/// Reports whether an error means that the system has no memory, mapping, address space or file descriptor left. After
+/// such an error, the host can try again when some of its instances have ended.
 pub(super) fn is_exhausted(error: &wasmtime::Error) -> bool {
     let exhausted = [Errno::NOMEM, Errno::MFILE, Errno::NFILE];
     error.chain().any(|cause| {

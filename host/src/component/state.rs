@@ -94,8 +94,8 @@ impl State {
         KeyValueView { key_value: &mut self.no_key_value, table: &mut self.table }
     }
 
-    /// Returns the view of WASI HTTP that the host uses for an arriving request. With this view, the guest gets all
-    /// headers of the request.
+    /// Returns the view of WASI HTTP that the host uses for an arriving request. With this view, the guest also sees
+    /// the headers that the guest cannot set itself, such as `host`.
     pub(crate) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.arriving }
     }

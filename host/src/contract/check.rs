@@ -11,11 +11,13 @@ use super::{names, versions, wasm_file};
 
 /// The interface through which a guest serves requests.
 pub(crate) const HANDLER: &str = "wasi:http/handler@0.3.0";
-/// The prefix of the names of all interfaces between host and guest.
+/// The prefix of the names of all interfaces in the package `epilogue:background`.
 pub(crate) const CONTRACT: &str = "epilogue:background/";
-/// The interface through which a guest enqueues tasks. In a composed component, the interface has another name.
+/// The interface through which a guest enqueues tasks. After the host has joined a guest with middleware, this import
+/// has a label such as `queue-0`.
 pub(crate) const QUEUE: &str = "epilogue:background/queue@0.1.0";
-/// The interface through which a guest runs its tasks. In a composed component, the interface has another name.
+/// The interface through which a guest runs its tasks. After the host has joined a guest with middleware, this export
+/// has a label such as `runner-0`.
 pub(crate) const RUNNER: &str = "epilogue:background/runner@0.1.0";
 /// The interface between the adapters of a composed component. The host finds out by this name whether a component is
 /// composed.

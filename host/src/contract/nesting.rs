@@ -8,12 +8,13 @@ use wasmparser::{BinaryReader, ComponentType, ComponentTypeDeclaration, Result};
 
 use super::sections::{COMPONENT, TYPES, sections};
 
-/// The largest allowed depth of nested components, and of nested types. When the host joins components, the depth grows
-/// by a few levels.
+/// The largest allowed depth of nested components, and of nested types. The host checks the depth before it joins
+/// components, so a joined component can be a few levels deeper.
 pub(super) const MAX_DEPTH: usize = 100;
 
-/// The bytes that begin the type of a component and the type of an instance.
+/// The byte that begins the type of a component.
 const OF_COMPONENT: u8 = 0x41;
+/// The byte that begins the type of an instance.
 const OF_INSTANCE: u8 = 0x42;
 /// The byte that begins a declaration of a type within another type.
 const DECLARATION: u8 = 0x01;

@@ -1,10 +1,10 @@
 //! Makes components for other versions of WASI 0.3 run on this host, which implements 0.3.0. The other versions are the
 //! release candidate that Spin 4.0's SDKs use, and versions after 0.3.0.
 //!
-//! The release candidate has the same types and functions as 0.3.0. Later versions of WASI 0.3 only add types and
-//! functions to 0.3.0. However, wasmtime links an import of a release candidate only with the same release candidate,
-//! and `wac` links only equal names. For this reason, the host replaces the versions in the names of a component's
-//! imports and exports. The host does not change core modules or their data.
+//! The release candidate of Spin's SDKs has the same types and functions as 0.3.0. Later versions of WASI 0.3 only add
+//! types and functions to 0.3.0. However, wasmtime links an import of a release candidate only with the same release
+//! candidate, and `wac` links only equal names. To let wasmtime and `wac` link such components, the host replaces the
+//! versions in the names of a component's imports and exports. The host does not change core modules or their data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,9 +24,9 @@ use super::sections::{
 const OWN: &str = "@0.3.0";
 /// The release candidate of WASI 0.3.0 that this host also accepts.
 const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
-/// The replacement for [`CANDIDATE`] if a component also imports the interface in version 0.3.0. This name differs from
-/// `@0.3.0`, because a component cannot import the same name twice. wasmtime still links this name with 0.3.0, because
-/// wasmtime ignores build metadata, which is the part after `+`.
+/// The replacement for [`CANDIDATE`] if a component imports an interface both in the release candidate and in 0.3.0.
+/// The replacement cannot be `@0.3.0`, because a component cannot import the same name twice. The part after `+` is
+/// build metadata, which wasmtime ignores, so wasmtime links the replacement with 0.3.0.
 const CANDIDATE_BESIDE: &str = "@0.3.0+rc-2026-03-15";
 
 /// Replaces other versions of WASI 0.3 by 0.3.0 in the names of the component's imports and exports. If the component

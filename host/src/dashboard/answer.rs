@@ -16,7 +16,7 @@ use super::Body;
 use super::guard::text;
 use crate::server::overview::State;
 
-/// The largest body of a request, in bytes.
+/// The largest request body that the dashboard accepts, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// The decoded parameters of a URL's query.

@@ -45,8 +45,8 @@ const FILES: [(&str, &str, &str); 16] = [
     ("/waterfall.js", JS, page!("waterfall.js")),
     ("/workers.js", JS, page!("workers.js")),
 ];
-/// The number of requests in a list if the query asks for no other number. A query can ask for up to five times as many
-/// requests.
+/// The number of requests in a list if the query has no parameter `limit`. With `limit`, a query can ask for up to five
+/// times this number.
 const LIST: usize = 200;
 
 /// Answers a request that `guard.rs` has allowed.
@@ -131,8 +131,8 @@ fn matches(timeline: &Timeline, query: &Query) -> bool {
         }
 }
 
-/// Answers with the details of the request with the id `id`. If `batch` is true, answers with the details of the batch
-/// of durable tasks with this id, if the host knows the batch.
+/// Answers with the details of a request, or of a batch of durable tasks. A request and a batch can have the same `id`.
+/// If both have this `id`, `batch` says whether the answer shows the batch.
 fn one(overview: &Overview, history: &History, id: &str, batch: bool) -> Response<Body> {
     let mut all = live(overview);
     all.extend(history.after(0).0);

@@ -15,8 +15,8 @@ use crate::tasks::change::Change;
 use crate::tasks::store::TaskStore;
 use crate::telemetry::timestamp;
 
-/// The list shows this number of characters of each error. If two errors begin with the same text of this length, the
-/// dashboard treats them as the same error.
+/// The list shows this number of characters of each error. If two errors are equal up to this number of characters, the
+/// dashboard treats the two errors as the same error.
 const ERROR: usize = 200;
 
 /// A dead batch, as the dashboard shows it.
@@ -48,7 +48,8 @@ struct Choice {
     all: bool,
     #[serde(default)]
     dry_run: bool,
-    /// The number of batches that the operator expects to change. The operator knows this number from a dry run.
+    /// The number of batches that the operator expects to change, which a dry run has reported. If the number of chosen
+    /// batches is now different, the host changes no batch.
     expect: Option<usize>,
 }
 
@@ -146,8 +147,9 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
     json(&json!({ "done": done, "failed": failed }))
 }
 
-/// Calls `add` with each dead batch, the oldest first, and returns the value that `add` has built. This function does
-/// not keep all batches in memory, because the dead letter may contain very many batches.
+/// Calls `add` for each dead batch, the oldest first. `add` copies the needed parts of the batch into a `T`, which this
+/// function returns at the end. This function does not keep all batches in memory, because the dead letter may contain
+/// very many batches.
 async fn gather<T: Default + Send + 'static>(
     store: &TaskStore,
     add: impl Fn(&mut T, Dead) + Send + Sync + 'static,

@@ -22,13 +22,13 @@ use crate::server::overview::Overview;
 
 /// The shortest time between two frames of events.
 const FRAME: Duration = Duration::from_millis(100);
-/// The time between two events about the state of the host. The page gets updates about running requests at the same
-/// interval.
+/// The time between two events about the state of the host, and between two updates about a running request.
 const HOST: Duration = Duration::from_secs(1);
-/// If a connection has no events for this time, the host sends a comment, so that no proxy closes the connection.
+/// If the host has sent no events on a connection for this time, the host sends a comment instead, so that no proxy
+/// closes the connection. Browsers ignore such a comment.
 const PING: Duration = Duration::from_secs(15);
-/// The largest number of requests in one frame. If there are more requests, the frame says how many requests it leaves
-/// out.
+/// The largest number of requests in one frame. If the page should get more requests than this number, the frame says
+/// how many requests it leaves out.
 const MOST: usize = 100;
 
 /// The state of one stream of events. Each open page has its own stream.
@@ -45,7 +45,8 @@ struct Feed {
 }
 
 /// Answers with a stream of events. The host sends events until the connection ends. `last` is the id of the last event
-/// that the page has received on an earlier connection.
+/// that the page has received on an earlier connection. If `last` is set, the stream begins with the requests that have
+/// ended since this event.
 pub(super) fn stream(overview: Overview, history: History, rights: Rights, last: Option<u64>) -> Response<Body> {
     let seen = last.unwrap_or_else(|| history.ended_so_far()).min(history.ended_so_far());
     let reloads = overview.reloads().len();

@@ -80,9 +80,9 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     add_queue(linker, QUEUE, get, 0, durable)
 }
 
-/// Defines the interface `queue` under the name `name`. If a guest adds a task through this interface, the task runs in
-/// the component's layer number `layer`: in the application or in one of its middleware. If `durable` is true,
-/// `add-task` may wait until the host has stored the task.
+/// Defines the interface `queue` under the name `name`, for the layer number `layer` of a component. A layer is the
+/// application or one of its middleware. If a guest adds a task through this interface, the task runs in this layer. If
+/// `durable` is true, `add-task` may wait until the host has stored the task.
 pub(crate) fn add_queue<T: Send + 'static>(
     linker: &mut Linker<T>,
     name: &str,
@@ -124,7 +124,7 @@ pub(crate) fn add_queue<T: Send + 'static>(
 
 impl types::Host for &mut Background {}
 
-/// What the host must do next with a task that the queue has accepted.
+/// The next step of the host after the queue has accepted a task.
 enum Added {
     /// The task waits in the queue, so the host need not do anything now. The value is the task's id.
     Waits(TaskId),
@@ -145,8 +145,8 @@ impl Background {
         }
     }
 
-    /// Records that the host begins a new call into the guest. If work that the guest has spawned waits in
-    /// `stop-signal.wait`, this wait uses the deadline of the new call from now on.
+    /// Records that the host begins a new call into the guest. Work that the guest has spawned in an earlier call may
+    /// still wait in `stop-signal.wait`. From now on, the deadline of the new call also applies to this work.
     pub(crate) fn enter(&self, phase: Phase) {
         let asked = self.phase.receiver_count() > 0;
         self.phase.send_if_modified(|current| {

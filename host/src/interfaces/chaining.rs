@@ -35,8 +35,8 @@ pub(crate) struct Served {
 }
 
 impl Chaining {
-    /// Makes a channel for calls. Components make their calls with the [`Chaining`], and the thread that serves the
-    /// calls gets them from the receiver.
+    /// Makes a channel for calls between components. Components make their calls with the [`Chaining`]. The thread that
+    /// serves these calls receives them from the receiver.
     pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Call>) {
         let (sender, calls) = mpsc::unbounded_channel();
         (Self(sender), calls)

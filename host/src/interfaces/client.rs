@@ -1,5 +1,5 @@
-//! Replaces functions of `wasi:http/client`. The replacements count the headers of each response that a guest receives
-//! for the instance's limit on header fields.
+//! Replaces `client.send` of `wasi:http/client`, and two functions of `wasi:http/types`. `client.send` counts the
+//! headers of each response that a guest receives for the instance's limit on header fields.
 
 use epilogue_manifest::outbound::SELF_HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -12,8 +12,7 @@ use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use crate::budget::instance::{Budgeted, size_of_fields};
 
-/// The longest method or authority that the host accepts, in bytes. The crate `http` has the same limit for a whole
-/// URI.
+/// The longest method or authority that the host accepts, in bytes. The crate `http` accepts URIs up to this length.
 const MAX_TEXT: usize = 65_534;
 
 /// Replaces `client.send`. As in Spin, a request without an authority (host and port) goes to the application itself.
@@ -63,7 +62,7 @@ pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut L
     Ok(())
 }
 
-/// Completes the URI of a request that has only a path. Such a request goes to the application itself.
+/// If a request has no authority (host and port), sets the authority of the application itself.
 fn complete<T: WasiHttpView>(state: &mut T, request: &Resource<Request>) -> wasmtime::Result<()> {
     let request = state.http().table.get_mut(request)?;
     if request.authority.is_none() {
@@ -74,7 +73,7 @@ fn complete<T: WasiHttpView>(state: &mut T, request: &Resource<Request>) -> wasm
     Ok(())
 }
 
-/// Counts the headers of a response for the instance's limit on header fields. If the headers exceed the limit, drops
+/// Counts the headers of a response for the instance's limit on header fields. If the headers exceed this limit, drops
 /// the response and returns an error.
 fn charge<T: WasiHttpView + Budgeted>(
     state: &mut T,

@@ -11,10 +11,10 @@ use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 
 use crate::budget::instance::{Budgeted, MAX_MAP, size_of_field, size_of_fields};
 
-/// Replaces the functions of WASI 0.3 with which a guest creates header fields. Before the host copies a list from the
-/// guest's memory, it checks that the list is not too long. If the fields exceed the instance's limit, the functions
-/// return `header-error.size-exceeded`. But if `fields.clone` exceeds the limit, the guest traps, because
-/// `fields.clone` cannot return an error.
+/// Replaces the functions of WASI 0.3 with which a guest creates header fields. Before the host copies a list of fields
+/// or values from the guest's memory, the host checks that the list is not too long. If the fields exceed the
+/// instance's limit, the functions return `header-error.size-exceeded`. But if `fields.clone` exceeds the limit, the
+/// guest traps, because `fields.clone` cannot return an error.
 pub(crate) fn add_to_linker<T: WasiHttpView + Budgeted + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:http/types@0.3.0")?;
     types.func_wrap(
@@ -117,9 +117,9 @@ fn converted<T: WasiHttpView, R>(
     }
 }
 
-/// Runs `change` if the instance's limit on header fields allows `size` more bytes. If the limit does not allow them,
-/// or if `size` is too large for a single `fields` resource, returns `header-error.size-exceeded` and does not run
-/// `change`.
+/// Runs `change` if the instance's limit on header fields allows `size` more bytes. If the limit does not allow these
+/// bytes, or if `size` is too large for a single `fields` resource, returns `header-error.size-exceeded` and does not
+/// run `change`.
 fn with_room<T: WasiHttpView + Budgeted, R>(
     state: &mut T,
     size: usize,

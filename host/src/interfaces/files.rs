@@ -109,5 +109,6 @@ fn keep<T: WasiView + Budgeted>(
     Ok(descriptor)
 }
 
-/// The parameters of `descriptor.open-at`: the folder, the flags for links, the path, and the flags for opening.
+/// The parameters of `descriptor.open-at`: the folder, the path flags, the path, the open flags, and the descriptor
+/// flags. WASI 0.2 and WASI 0.3 have different types for the flags.
 type Open<P, O, D> = (Resource<Descriptor>, P, String, O, D);

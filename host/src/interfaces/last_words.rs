@@ -10,7 +10,8 @@ use memchr::memmem;
 const KEPT: usize = 4096;
 /// The text that follows the thread's name in the message of a Rust panic.
 pub(crate) const PANICKED: &str = "panicked at ";
-/// Texts that can follow the message of a Rust panic on stderr. The host leaves out these texts.
+/// Texts that can follow the message of a Rust panic on stderr. [`LastWords::said`] leaves out these texts, and all
+/// text after them.
 const ADVICE: [&str; 2] = ["\nnote: run with `RUST_BACKTRACE", "\nstack backtrace:"];
 
 /// The last text that an instance has written to stderr during the host's current call into the instance.
@@ -50,8 +51,8 @@ impl LastWords {
         }
     }
 
-    /// Adds `bytes` to the text. If the text becomes longer than [`KEPT`], drops the oldest bytes. But if the oldest
-    /// bytes are the beginning of the last panic's message, drops the newest bytes instead.
+    /// Adds `bytes` to the kept text. If the text becomes longer than [`KEPT`], drops the oldest bytes. But if the
+    /// oldest bytes are the beginning of the last panic's message, drops the newest bytes instead.
     pub(super) fn keep(&self, bytes: &[u8]) {
         let mut text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.any.store(true, Relaxed);

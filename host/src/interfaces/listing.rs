@@ -134,8 +134,9 @@ impl Listing {
     }
 }
 
-/// Opens the folder once more, so that each listing has its own file descriptor. If two listings used the same file
-/// descriptor, each listing would miss the entries that the other listing reads.
+/// Opens the folder once more, so that each listing has its own file descriptor. A file descriptor has only one
+/// position in the folder. If two listings shared this position, each listing would miss the entries that the other
+/// listing reads.
 fn open(folder: &File) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(Dir::new(openat(folder, ".", flags, Mode::empty())?)?)

@@ -107,7 +107,7 @@ impl Outgoing {
     }
 
     /// Replaces the scheme and the authority of `uri` with the application's own address. Returns `None` if the host
-    /// has not set that address.
+    /// has not set the application's own address.
     fn own(&self, uri: &Uri) -> Option<Uri> {
         let mut parts = uri.clone().into_parts();
         parts.scheme = Some(Scheme::HTTP);
@@ -159,7 +159,8 @@ pub(crate) fn remove_forbidden(headers: &mut HeaderMap) {
 }
 
 /// The wasmtime hooks for requests that arrive from clients. As in Spin, the guest sees headers that it cannot set
-/// itself, such as `host`. `request_headers.rs` has already removed the headers that are not for guests.
+/// itself, such as `host`. Before the guest gets a request, `request_headers.rs` removes the headers that the guest
+/// must not see.
 pub(crate) struct Arriving;
 
 impl WasiHttpHooks for Arriving {

@@ -15,9 +15,9 @@ use crate::budget::disk::ENTRY;
 use crate::interfaces::filesystem::{are_too_long, charge, told2, told3};
 use crate::interfaces::wasi::Wasi;
 
-/// Calls the macro `$replace` once for each function that the host replaces. `$replace` gets three arguments: the
-/// function with all parameters except the first one (the folder), the names of the parameters that are paths, and
-/// whether the function makes a new entry in a folder.
+/// Calls the macro `$replace` once for each function that the host replaces. `$replace` gets three arguments. The first
+/// argument is the function with all parameters except the folder. The second argument lists the parameters that are
+/// paths. `makes_entry` is true if the function makes a new entry in a folder.
 macro_rules! for_each_function {
     ($replace:ident) => {
         $replace!(create_directory_at(path: String), [path], makes_entry: true);

@@ -1,9 +1,9 @@
 //! Sends one request of a component: looks up the server's name, connects to the server, and sends the request with
 //! HTTP/1.1.
 //!
-//! The host does not use wasmtime's `default_send_request`. wasmtime's function looks up names without a limit, on the
-//! threads that also read files. Moreover, wasmtime's function reads all root certificates again for each request over
-//! TLS.
+//! The host does not use wasmtime's `default_send_request`, for two reasons. `default_send_request` looks up names
+//! without a limit, on the threads that also read files. For each request over TLS, `default_send_request` reads all
+//! root certificates again.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -73,7 +73,8 @@ pub(crate) async fn send(
 ///
 /// # Errors
 ///
-/// Returns an error if the other end does not speak HTTP, or does not answer within the timeouts of `options`.
+/// Returns an error if the server at the other end of `stream` does not speak HTTP, or does not answer within the
+/// timeouts of `options`.
 pub(super) async fn send_on(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     mut request: Request<WasiBody>,

@@ -1,8 +1,8 @@
 //! Replaces functions of `wasi:sockets`, so that a socket counts as open until all its streams have ended.
 //!
-//! In WASI 0.3, a stream keeps its socket open even after the guest has dropped the socket. Therefore, the socket must
-//! count for the instance's limit on open sockets until the streams have ended. Only sockets with a connection have
-//! streams, because a guest never listens.
+//! In WASI 0.3, a stream keeps its socket open even after the guest has dropped the socket. Therefore, the host counts
+//! the socket for the instance's limit on open sockets until the socket's streams have ended. Only sockets with a
+//! connection have streams, because a guest never listens.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,8 +42,8 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(linker: &mut Linke
     Ok(())
 }
 
-/// Counts a socket for the instance's limit on open sockets until a stream of the socket has ended. At the end of the
-/// stream, wasmtime completes `end`, and the host then completes the returned future.
+/// Returns a future that gives the guest the result of a socket's stream. wasmtime sends this result to `end` when the
+/// stream has ended. Until then, `place` counts the socket for the instance's limit on open sockets.
 fn until<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     end: FutureReader<Result<(), ErrorCode>>,
@@ -54,8 +54,8 @@ fn until<T: 'static>(
     FutureReader::new(store, told)
 }
 
-/// Waits for the end of a stream. After that, the stream no longer makes its socket count as open, and the guest gets
-/// the stream's result.
+/// Waits for the end of a socket's stream. At the end of the stream, drops `place`, which counts the socket as open,
+/// and sends the stream's result to the guest.
 struct Ending {
     place: Option<Arc<Place>>,
     tell: Option<oneshot::Sender<Result<(), ErrorCode>>>,

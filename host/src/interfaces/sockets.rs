@@ -85,8 +85,8 @@ pub(crate) fn add_to_linker<T: WasiView + Budgeted + 'static>(
     Ok(())
 }
 
-/// Checks whether the guest may open a socket of the kind `scheme`, which is `tcp` or `udp`. If so, counts the socket
-/// for the limit on open sockets. Otherwise, returns an error.
+/// Counts a new socket of the kind `scheme`, which is `tcp` or `udp`, for the limit on open sockets. Returns an error
+/// if the manifest allows no socket of this kind, or if the limit is reached.
 fn may_open<T: Budgeted>(state: &mut T, get: fn(&mut T) -> &Wasi, scheme: &'static str) -> Result<Place, Refused> {
     if !get(state).may_open_socket(scheme) {
         return Err(Refused::NotAllowed);

@@ -11,7 +11,7 @@ use wasmtime_wasi_http::p3::Response;
 pub(crate) struct RefusedStatus(Option<u16>);
 
 impl RefusedStatus {
-    /// Returns the refused status. The next call returns `None`.
+    /// Takes the refused status. This value then contains no status, so the next call returns `None`.
     pub(crate) fn take(&mut self) -> Option<u16> {
         self.0.take()
     }
@@ -20,10 +20,10 @@ impl RefusedStatus {
 /// Replaces `response.set-status-code` of `wasi:http/types`. Like wasmtime's own function, this function returns an
 /// error for a status that HTTP does not allow.
 ///
-/// Many guests ignore this error, for example all guests that use wasip3 or spin-sdk. After such an error, wasmtime's
-/// own function keeps the response's earlier status, which is usually 200. The replacement sets status 500 instead, and
-/// keeps the refused status in the store's data, where `get` finds the status. If the guest later sets a valid status,
-/// the response gets the valid status.
+/// Many guests ignore the error, for example all guests that use wasip3 or spin-sdk. After such an error, wasmtime's
+/// own function keeps the response's earlier status, which is usually 200. The host's function sets status 500 instead.
+/// The host's function also keeps the refused status in the store's data, in the place that `get` finds. If the guest
+/// later sets a valid status, the response gets the valid status.
 pub(crate) fn add_to_linker<T: WasiHttpView + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> &mut RefusedStatus,

@@ -24,7 +24,7 @@ pub(crate) struct Warnings {
 }
 
 impl Warnings {
-    /// Returns a function that logs why a key-value store of this component is not available.
+    /// Returns a function that logs why a key-value store of the component `component` is not available.
     pub(crate) fn of_stores(self: &Arc<Self>, component: &str) -> Report {
         let (warnings, component) = (self.clone(), component.to_owned());
         Arc::new(move |store, error| {

@@ -71,7 +71,7 @@ pub(crate) struct Wasi {
     /// Sends each line of the guest's stdout and stderr to a collector. The value is `None` if the host exports no
     /// logs.
     logs: Option<[GuestStream; 2]>,
-    /// The ids of the current request and task. `lines` and `logs` add these ids to each line.
+    /// The ids of the current request and task, which `lines` and `logs` add to each line that the guest prints.
     origin: Option<Arc<Origin>>,
     /// The last text that the guest wrote to stderr.
     pub(crate) last_words: LastWords,
@@ -81,7 +81,7 @@ pub(crate) struct Wasi {
 
 impl Wasi {
     /// Reports whether the guest may open a socket of the kind `scheme`, which is `tcp` or `udp`. The result is true if
-    /// the guest may connect or send to at least one address with such a socket.
+    /// the guest may connect or send to at least one address with a socket of this kind.
     pub(crate) fn may_open_socket(&self, scheme: &'static str) -> bool {
         let allowed = self.allowed_hosts.allows_sockets(scheme);
         if !allowed {
@@ -112,8 +112,8 @@ impl Wasi {
         }
     }
 
-    /// From now on, adds the number of this task to the lines that the guest prints. If `task` is `None`, the lines get
-    /// no number.
+    /// From now on, adds the number of `task` to each line that the guest prints. If `task` is `None`, these lines get
+    /// no task number.
     pub(crate) fn belong_to_task(&mut self, task: Option<TaskId>) {
         if let Some(origin) = &self.origin {
             self.print_for(Some(Origin { task, ..Origin::clone(origin) }));
@@ -166,8 +166,8 @@ impl WasiConfig {
         })
     }
 
-    /// Connects the guest's stdout and stderr with the destination in `output`. If the host's log is JSON, returns the
-    /// two streams that turn lines into events.
+    /// Connects the guest's stdout and stderr with the destination in `output`. For [`Output::Json`], returns the two
+    /// streams that convert the guest's lines to events. For all other destinations, returns `None`.
     fn print(&self, wasi: &mut WasiCtxBuilder, component: &str, out: Ear, err: Ear) -> Option<[Lines; 2]> {
         match &self.output {
             Output::Inherit => _ = wasi.stdout(out.of(GuestOutput(&STDOUT))).stderr(err.of(GuestOutput(&STDERR))),

@@ -1,8 +1,8 @@
 //! Replaces the functions of `wasi:filesystem` that write to files, to limit the size of a guest's files.
 //!
 //! Before one of these functions makes a file larger, the function counts the new bytes for the component's limit on
-//! disk space ([`Disk`]). If the limit is reached, the guest gets `error-code.quota`. `files.rs` and `paths.rs` replace
-//! the functions that create files, folders and links.
+//! disk space ([`Disk`]). If the limit is reached, the guest gets `error-code.quota`. `files.rs` and `paths.rs` count
+//! the files, folders and links that a guest creates.
 
 use std::fs::File;
 use std::io;

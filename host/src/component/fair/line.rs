@@ -1,5 +1,5 @@
 //! The waiting line of computing guests on one thread. While a guest has its turn, only this guest computes. Between
-//! two turns, the thread does its other work.
+//! two turns, the thread handles its timers, sockets and other tokio tasks.
 //!
 //! A guest that computes for a response and a guest that computes for tasks get their turns alternately, so that
 //! responses and tasks both make progress.
@@ -24,11 +24,11 @@ pub(crate) enum Purpose {
 }
 
 struct Line {
-    /// True if it is now the turn of one guest to compute. When this guest yields, the line gives the turn to the next
-    /// guest.
+    /// True if one of the thread's guests now has its turn to compute. When the guest with the turn yields, the line
+    /// gives the turn to the next guest.
     moving: Cell<bool>,
-    /// The guests that wait to compute for a response. If a guest has left the line, its weak reference can no longer
-    /// be upgraded.
+    /// The guests that wait to compute for a response. If a guest has dropped its [`Place`], the line cannot upgrade
+    /// the guest's weak reference, and skips the guest.
     responses: RefCell<VecDeque<Weak<Waiter>>>,
     tasks: RefCell<VecDeque<Weak<Waiter>>>,
 }
@@ -72,8 +72,8 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// Tells the guest that it is now the guest's turn to compute. The guest wakes up after the thread has done its
-    /// other work.
+    /// Gives this guest its turn to compute. The guest wakes up after the thread has handled its timers, sockets and
+    /// other tokio tasks.
     fn call(&self) {
         self.first.set(true);
         // One poll of `yield_now` is enough: tokio then wakes the task after the thread has done its other work, even
@@ -87,7 +87,8 @@ impl Waiter {
 pub(super) struct Place(Rc<Waiter>);
 
 impl Place {
-    /// Puts the calling guest at the end of this thread's line of guests that compute for `purpose`.
+    /// Puts the calling guest into this thread's line, behind the waiting guests with the same `purpose`. If no guest
+    /// has a turn, the calling guest gets its turn.
     pub(super) fn last(purpose: Purpose, waker: &Waker) -> Self {
         let waiter = Rc::new(Waiter { purpose, first: Cell::new(false), waker: RefCell::new(waker.clone()) });
         LINE.with(|line| {
@@ -100,7 +101,8 @@ impl Place {
         Self(waiter)
     }
 
-    /// Reports whether it is the guest's turn to compute. If not, the line wakes `waker` when the guest's turn comes.
+    /// Reports whether it is this guest's turn to compute. If this guest must still wait, the line wakes `waker` when
+    /// this guest's turn begins.
     pub(super) fn is_first(&self, waker: &Waker) -> bool {
         self.0.waker.borrow_mut().clone_from(waker);
         self.0.first.get()
