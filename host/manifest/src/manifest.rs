@@ -86,8 +86,8 @@ pub struct Component {
     /// The component's id in the manifest.
     pub id: String,
     /// The absolute path of the WebAssembly file that this host runs. If the component's `tool.epilogue` table has a
-    /// `source`, the host runs this file. Otherwise the host runs the file in the component's normal `source`. If the
-    /// host downloads the file, as [`Manifest::downloads`] says, the file is in the user's cache folder.
+    /// `source`, the host runs this file. Otherwise the host runs the file in the component's normal `source`. If
+    /// [`Manifest::downloads`] contains the file, the path is in the user's cache folder.
     pub source: PathBuf,
     /// The component's environment variables.
     pub environment: BTreeMap<String, Template>,

@@ -90,8 +90,7 @@ impl AllowedHosts {
         self.0.iter().any(|entry| entry.allows_scheme(scheme))
     }
 
-    /// Returns true if a component may send requests to its own application. [`is_self`] recognizes the application's
-    /// host name.
+    /// Returns true if a component may send requests to its own application, whose host name is [`SELF_HOST`].
     pub fn allows_self(&self, scheme: &str) -> bool {
         self.0
             .iter()

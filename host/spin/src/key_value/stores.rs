@@ -28,7 +28,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Returns true if the hosts on several machines can use the same data.
+    /// Returns true if hosts on different machines share the data of the store.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Redis(_))
     }
