@@ -18,8 +18,8 @@ pub struct Download {
     pub url: Url,
     /// The SHA-256 digest of the file's content, as 64 digits in lower case.
     pub sha256: String,
-    /// The absolute path at which the host keeps the file, in the user's cache folder. The file's name is the digest,
-    /// so downloads with the same digest share one file.
+    /// The absolute path at which the host keeps the file, in the user's cache folder. The host makes the file's name
+    /// from the digest, so downloads with the same digest share one file.
     pub file: PathBuf,
 }
 

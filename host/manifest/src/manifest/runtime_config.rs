@@ -30,8 +30,8 @@ const WITHOUT_EFFECT: [&str; 10] = [
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
     /// The folder in which the key-value store `default` keeps its data. If the file does not name a folder, the value
-    /// is `None`, and the host uses the folder `.spin` beside the manifest. If the path is empty, the store keeps its
-    /// data in memory.
+    /// is `None`: the default folder is `.spin`, beside the manifest. If the path is empty, the store keeps its data in
+    /// memory.
     pub state_dir: Option<PathBuf>,
     /// The providers of variables. If several providers have a value for a variable, the first of these providers wins.
     pub variables_providers: Vec<VariablesProvider>,
