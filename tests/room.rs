@@ -25,7 +25,7 @@ fn a_host_with_few_addresses_has_few_instances() {
     let app = application(guests::HELLO, "");
     let host = Process::start(limited(&up(app.path(), []), 64 << 30));
     let line = host.logged("the address space has no room for");
-    assert!(line.contains("there is room for 9 now") && line.contains("max-instances"), "{line}");
+    assert!(line.contains("only for 9. ") && line.contains("set max-instances to 9"), "{line}");
     assert_eq!(get(host.address(), "/"), "Hello, world!");
 }
 

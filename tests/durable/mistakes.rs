@@ -24,11 +24,7 @@ fn a_redis_that_can_never_be_used_ends_the_start_and_the_message_names_it() {
     let fixture = Fixture::new(Kind::Redis);
     let address = fixture.url.strip_prefix("redis://").unwrap();
     for (url, named, what) in [
-        (
-            format!("redis://user:secret@{address}/2"),
-            format!("redis://{address}/2: "),
-            "put the right ones into the URL",
-        ),
+        (format!("redis://user:secret@{address}/2"), format!("redis://{address}/2: "), "correct them in the URL"),
         (format!("redis://{address}/100000"), format!("redis://{address}/100000: "), "has no database of this number"),
         ("redis://:secret@a..b".to_owned(), "redis://a..b: ".to_owned(), "host is not known"),
     ] {
