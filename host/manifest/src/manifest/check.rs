@@ -4,7 +4,7 @@ use anyhow::{bail, ensure};
 
 use crate::routes;
 
-use super::{HttpTrigger, Manifest, Middleware, Notice};
+use super::{Component, HttpTrigger, Manifest, Middleware, Notice};
 
 impl Manifest {
     /// Checks that this host can run the application, and adds warnings about the application to the manifest.
@@ -110,16 +110,26 @@ impl Manifest {
         self.components
             .iter()
             .filter(|component| around(&component.id))
-            .filter(|component| {
-                !component.environment.is_empty() || !component.files.is_empty() || !component.variables.is_empty()
-            })
-            .map(|component| {
+            .flat_map(|component| own_configuration(component).map(|key| (key, &component.id)))
+            .map(|(key, id)| {
                 format!(
-                    "the environment, files and variables of the middleware {:?} have no effect: write them into the \
-                     component that the middleware wraps, and add their keys to inherit_configuration",
-                    component.id
+                    "the key {key:?} of the middleware {id:?} has no effect: write it into the component that the \
+                     middleware wraps, and add it to inherit_configuration"
                 )
             })
             .collect()
     }
+}
+
+/// Returns the keys with which a component configures itself, such as `files`, in the order of the table.
+pub(super) fn own_configuration(component: &Component) -> impl Iterator<Item = &'static str> {
+    let hosts = component.allowed_outbound_hosts.is_empty() && component.templated_outbound_hosts.is_empty();
+    let keys = [
+        (component.environment.is_empty(), "environment"),
+        (component.variables.is_empty(), "variables"),
+        (component.files.is_empty(), "files"),
+        (component.key_value_stores.is_empty(), "key_value_stores"),
+        (hosts, "allowed_outbound_hosts"),
+    ];
+    keys.into_iter().filter_map(|(is_empty, key)| (!is_empty).then_some(key))
 }

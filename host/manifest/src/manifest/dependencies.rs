@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    Component, Inherited, Manifest, Notice, component, download, middleware,
+    Component, Inherited, Manifest, Notice,
+    check::own_configuration,
+    component, download, middleware,
     reader::{Entry, Section},
     triggers,
 };
@@ -172,16 +174,8 @@ fn dependency<'a>(
 /// Returns the first key of the component that a dependency must not have, such as `files`. If the component has no
 /// such key, returns `None`. As in Spin, a dependency must not have a configuration of its own.
 fn configuration(component: &Component, dependents: &[String]) -> Option<&'static str> {
-    [
-        (component.environment.is_empty(), "environment"),
-        (component.variables.is_empty(), "variables"),
-        (component.files.is_empty(), "files"),
-        (component.allowed_outbound_hosts.is_empty(), "allowed_outbound_hosts"),
-        (component.templated_outbound_hosts.is_empty(), "allowed_outbound_hosts"),
-        (component.dependencies.is_empty() && !dependents.contains(&component.id), "dependencies"),
-    ]
-    .into_iter()
-    .find_map(|(is_empty, key)| (!is_empty).then_some(key))
+    let has_dependencies = !component.dependencies.is_empty() || dependents.contains(&component.id);
+    own_configuration(component).next().or(has_dependencies.then_some("dependencies"))
 }
 
 /// Returns true if this text can be the name of an import: a plain name, or the name of a package or of an interface.

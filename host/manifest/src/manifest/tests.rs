@@ -199,13 +199,18 @@ source = "idle.wasm"
     let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
     assert_eq!(ids, ["app", "login"], "what is chosen comes with its middleware");
     assert_eq!(manifest.warnings().count(), 0, "a middleware needs no trigger of its own");
-    let configured = text.replace("\"portable.wasm\"", "\"portable.wasm\"\nenvironment = { A = \"1\" }");
+    let configured = text.replace(
+        "\"portable.wasm\"",
+        "\"portable.wasm\"\nenvironment = { A = \"1\" }\nkey_value_stores = [\"default\"]",
+    );
     let configured = parse(&configured).unwrap().select(&["app".to_owned()]).unwrap();
     assert_eq!(
         configured.warnings().collect::<Vec<_>>(),
         [
-            "spin.toml: the environment, files and variables of the middleware \"login\" have no effect: write them into \
-             the component that the middleware wraps, and add their keys to inherit_configuration"
+            "spin.toml: the key \"environment\" of the middleware \"login\" has no effect: write it into the component \
+             that the middleware wraps, and add it to inherit_configuration",
+            "spin.toml: the key \"key_value_stores\" of the middleware \"login\" has no effect: write it into the \
+             component that the middleware wraps, and add it to inherit_configuration"
         ]
     );
     let services = manifest.services();

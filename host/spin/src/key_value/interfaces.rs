@@ -181,8 +181,8 @@ impl KeyValueView<'_> {
     }
 }
 
-/// Counts the open stores of an instance, or the comparisons of an instance. Each open store or comparison holds a
-/// clone of the counter's `Arc`, so the number of clones is the count.
+/// Counts the open handles of one kind that an instance holds: its stores, or its `cas` handles. Each open handle holds
+/// a clone of the counter's `Arc`, so the number of clones is the count.
 #[derive(Default)]
 struct Counter(Option<Arc<()>>);
 

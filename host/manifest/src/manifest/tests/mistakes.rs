@@ -77,6 +77,13 @@ fn mistakes_of_components_are_reported_with_their_line() {
         ),
         (
             "[component.notify]\nsource = \"a\"\ndependencies.a-b = { component = \"b\" }\n\
+             [component.b]\nsource = \"b\"\nkey_value_stores = [\"default\"]",
+            "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \
+             \"key_value_stores\": remove this key, because a dependency gets its configuration only through \
+             inherit_configuration",
+        ),
+        (
+            "[component.notify]\nsource = \"a\"\ndependencies.a-b = { component = \"b\" }\n\
              [component.b]\nsource = \"b\"\nfiles = [\"c\"]",
             "spin.toml:12: \"a-b\" in [component.notify.dependencies] is the component \"b\", which has \"files\": \
              remove this key, because a dependency gets its configuration only through inherit_configuration",
