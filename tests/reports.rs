@@ -167,6 +167,9 @@ fn status_counts_instances_and_refusals() {
         assert_eq!(refused(&before), [0, 0, 0, 0]);
         assert_eq!(ask(&host, &gate.path("none"), &[]).status(), 503);
         assert_eq!(refused(&status()), counts, "{limit}");
+        let table = Process::start(run(epilogue(["status"]))).ended().stdout;
+        let line = format!("refused     1 {}", limit.trim_start_matches("--"));
+        assert!(table.contains(&line), "{table:?}");
         handler.open();
         client.join().unwrap();
         let has_ended = |status: Value| status["instances_in_use"] == 0 && status["instances_idle"] == idle;

@@ -42,7 +42,7 @@ fn a_line_that_a_guest_prints_is_a_record_in_the_span_of_its_task() {
 #[test]
 fn an_event_about_a_request_is_a_record_in_its_trace() {
     let (collector, app) = (Collector::start(), application(guests::TASKS, ""));
-    let host = Process::start(collector.receives(up(app.path(), [])));
+    let host = Process::start(collector.receives(up(app.path(), ["--log", "debug"])));
     // One request begins a trace, and the other one belongs to its client's.
     get(host.address(), "/?run=fail");
     let request = Request::get("/?run=fail").header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
@@ -59,6 +59,11 @@ fn an_event_about_a_request_is_a_record_in_its_trace() {
         assert_eq!(attributes(&record.attributes)["error"], "cannot print: no paper");
     }
     assert_eq!(hex(&records[1].trace_id), TRACE);
+    // When this event comes, the span of the request has ended.
+    let ended = |record: &&LogRecord| {
+        text(record.body.as_ref()) == "the request and its tasks have ended" && hex(&record.trace_id) == TRACE
+    };
+    collector.wait_for(|kept| kept.logs.iter().find(ended).cloned());
 
     host.signal("TERM");
     host.ended();

@@ -18,6 +18,12 @@ pub(crate) fn count(limit: &'static str) {
     REFUSALS.write().unwrap_or_else(PoisonError::into_inner).entry(limit).or_default().fetch_add(1, Relaxed);
 }
 
+/// Returns the limits that have refused a request, with the number of refused requests.
+pub(crate) fn all() -> BTreeMap<String, u64> {
+    let refusals = REFUSALS.read().unwrap_or_else(PoisonError::into_inner);
+    refusals.iter().map(|(limit, refusals)| ((*limit).to_owned(), refusals.load(Relaxed))).collect()
+}
+
 /// Returns how many requests a limit has refused.
 pub(crate) fn of(limit: &str) -> u64 {
     let refusals = REFUSALS.read().unwrap_or_else(PoisonError::into_inner);

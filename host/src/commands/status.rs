@@ -18,6 +18,9 @@ use crate::tasks::leases::Worker;
 /// The pause before `epilogue status --watch` asks the host again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The largest number of characters of a name in a table.
+const MAX_NAME: usize = 60;
+
 /// The options of `epilogue status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
@@ -96,10 +99,15 @@ pub(crate) fn table(status: &Status) -> String {
             Some(Durable { ready, delayed, leased, dead }) => {
                 format!("{batches} here  {ready} ready  {delayed} delayed  {leased} leased  {dead} dead")
             }
+            None if status.state.has_task_engine => format!("{batches} here  the task engine does not answer"),
             None => format!("{batches} here"),
         },
     );
     line("instances", format!("{} in use  {} idle", status.state.instances_in_use, status.state.instances_idle));
+    if !status.state.refused.is_empty() {
+        let refused: Vec<_> = status.state.refused.iter().map(|(limit, count)| format!("{count} {limit}")).collect();
+        line("refused", refused.join("  "));
+    }
     for version in &status.state.versions {
         line("version", version.loaded.clone());
     }
@@ -114,12 +122,7 @@ pub(crate) fn table(status: &Status) -> String {
         }
     }
     match &status.requests_now {
-        None => {
-            _ = writeln!(
-                text,
-                "\nTo see each request, start the host with --access-log, --metrics-listen or --dashboard."
-            )
-        }
+        None => _ = writeln!(text, "\nTo see each request and each batch, start this process with --metrics-listen."),
         Some(requests) if requests.is_empty() => {}
         Some(requests) => {
             _ = writeln!(
@@ -135,14 +138,23 @@ pub(crate) fn table(status: &Status) -> String {
     text
 }
 
+/// Escapes a name that somebody else has chosen, and cuts it to a width that fits into a table.
+fn shown(name: &str) -> String {
+    let mut shown: String = name.chars().take(MAX_NAME).flat_map(char::escape_debug).collect();
+    if name.chars().nth(MAX_NAME).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Appends a worker's line to `text`: the worker's name, the number of its batches, the names of its tasks, and the
 /// time until the first of its leases ends.
 fn leases(text: &mut String, worker: &Worker) {
     let mut tasks: Vec<_> = worker.batches.iter().map(|batch| batch.task.as_str()).collect();
     tasks.sort_unstable();
     tasks.dedup();
-    let name = worker.name.as_deref().unwrap_or("unknown").escape_default().to_string();
-    let tasks = tasks.join(", ").escape_default().to_string();
+    let name = shown(worker.name.as_deref().unwrap_or("unknown"));
+    let tasks = shown(&tasks.join(", "));
     let left = worker.batches.iter().filter_map(|batch| batch.lease_left).reduce(f64::min);
     let left = left.map_or_else(|| "?".to_owned(), |left| format!("{left:.0} s"));
     _ = writeln!(text, "{name:<40} {:>7}  {tasks:<24} {left:>9}", worker.leased);

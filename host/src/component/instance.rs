@@ -225,7 +225,8 @@ impl Instance {
     ) -> Result<Result<(), TaskError>, Interrupted> {
         match self.runners.get(layer).and_then(Option::as_ref) {
             Some(runner) => {
-                self.store.data_mut().wasi.belong_to_task(Some(task.id));
+                let state = self.store.data_mut();
+                state.wasi.belong_to_task(state.background.layer_id(layer).map(|id| (task.id, id)));
                 let call = async |accessor: &Accessor<State>| runner.run(accessor, task).await;
                 let phase = Phase::lasting(start, Some(limit));
                 let ended =

@@ -133,6 +133,11 @@ enum Added {
 }
 
 impl Background {
+    /// Returns the id of a layer's component in the manifest. Returns `None` if there is no such layer.
+    pub(crate) fn layer_id(&self, layer: usize) -> Option<&Arc<str>> {
+        self.layers.get(layer).map(|layer| &layer.id)
+    }
+
     /// Makes the data of an instance that serves no request yet. `layers` are the layers of the instance's component.
     pub(crate) fn new(layers: Arc<[Layer]>, task_store: Option<TaskStore>, shutdown: Shutdown) -> Self {
         Self {

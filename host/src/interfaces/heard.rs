@@ -101,8 +101,9 @@ impl<S: StdoutStream> StdoutStream for Heard<S> {
 
 impl OutputStream for Heard<Box<dyn OutputStream>> {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.stream.write(bytes.clone())?;
         self.ear.hear(&bytes);
-        self.stream.write(bytes)
+        Ok(())
     }
 
     fn flush(&mut self) -> StreamResult<()> {

@@ -114,9 +114,10 @@ impl Wasi {
 
     /// From now on, adds the number of `task` to each line that the guest prints. If `task` is `None`, these lines get
     /// no task number.
-    pub(crate) fn belong_to_task(&mut self, task: Option<TaskId>) {
+    pub(crate) fn belong_to_task(&mut self, task: Option<(TaskId, &Arc<str>)>) {
         if let Some(origin) = &self.origin {
-            self.print_for(Some(Origin { task, ..Origin::clone(origin) }));
+            let (task, component) = task.map(|(task, component)| (task, component.clone())).unzip();
+            self.print_for(Some(Origin { task, component, ..Origin::clone(origin) }));
         }
     }
 

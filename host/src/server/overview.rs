@@ -1,5 +1,6 @@
 //! Collects the state of the whole process for `epilogue status`, the gauges of `/metrics`, and the dashboard.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -72,9 +73,13 @@ pub(crate) struct State {
     /// The number of idle instances, which wait for a request.
     pub(crate) instances_idle: u64,
     pub(crate) limits: Vec<Use>,
+    /// The number of refused requests of each limit that has refused a request, since the start of the process.
+    pub(crate) refused: BTreeMap<String, u64>,
     /// The versions of the application that are still in use. The last entry is the version that new requests get.
     pub(crate) versions: Vec<Loaded>,
     pub(crate) components: Vec<String>,
+    /// True if the process has a task engine.
+    pub(crate) has_task_engine: bool,
     /// The number of batches in the task engine. The value is `None` if there is no task engine, or if the task engine
     /// does not answer.
     pub(crate) backlog: Option<Durable>,
@@ -106,7 +111,7 @@ pub(crate) struct Use {
     #[serde(rename = "use")]
     pub(crate) used: u64,
     pub(crate) limit: u64,
-    /// The number of times that the host has refused something because of this limit, since the start of the process.
+    /// The number of requests that the host has refused because of this limit, since the start of the process.
     pub(crate) refused: u64,
 }
 
@@ -169,11 +174,13 @@ impl Overview {
             requests.sort_by(|one, other| one.time.cmp(&other.time));
             requests
         });
-        let workers = match &self.0.task_store {
-            Some(store) => timeout(PATIENCE, leases::workers(store)).await.ok().and_then(Result::ok),
-            None => None,
+        let workers = async {
+            let store = self.0.task_store.as_ref()?;
+            timeout(PATIENCE, leases::workers(store)).await.ok()?.ok()
         };
-        Status { state: self.state().await, requests_now, workers }
+        // Both at the same time, because both wait for the task engine.
+        let (workers, state) = tokio::join!(workers, self.state());
+        Status { state, requests_now, workers }
     }
 
     /// Returns the current state of the process without asking the task engine.
@@ -207,6 +214,8 @@ impl Overview {
                 limit("max-instances", instances, options.max_instances.get().into()),
                 limit("max-memory", memory::taken(), memory::max()),
             ],
+            refused: refusals::all(),
+            has_task_engine: self.has_task_engine(),
             versions: replacer.loaded().into_iter().map(|time| Loaded { loaded: timestamp::of(time) }).collect(),
             components: replacer.components(),
             backlog: None,

@@ -90,6 +90,7 @@ impl Scope {
             request: request.to_owned(),
             trace_id: trace_id.map(str::to_owned),
             task: None,
+            component: None,
             trace: self.trace.clone(),
         }
     }

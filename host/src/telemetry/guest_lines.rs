@@ -14,6 +14,9 @@ pub(crate) struct Origin {
     pub(crate) trace_id: Option<String>,
     /// The number of the running task. The value is `None` while the handler or the teardown runs.
     pub(crate) task: Option<u64>,
+    /// The component that runs the task. The value is `None` if no task runs. Then the lines have the id of the component
+    /// that serves the request, even if a middleware prints them.
+    pub(crate) component: Option<Arc<str>>,
     /// The trace that the request is part of. The value is `None` if the host exports no traces.
     pub(crate) trace: Option<Arc<Trace>>,
 }
@@ -79,6 +82,7 @@ impl LineSplitter {
     fn write(&self, line: &[u8], continues: bool, write: &mut impl FnMut(Line<'_>)) {
         let text = &String::from_utf8_lossy(line);
         let Self { component, stream, origin, .. } = self;
+        let component = origin.as_ref().and_then(|origin| origin.component.as_deref()).unwrap_or(component);
         write(Line { component, stream, origin: origin.as_deref(), text, continues });
     }
 }
@@ -146,7 +150,9 @@ mod tests {
 
     #[test]
     fn a_line_that_has_not_ended_belongs_to_the_origin_before() {
-        let origin = |task| Some(Arc::new(Origin { request: "1".to_owned(), trace_id: None, task, trace: None }));
+        let origin = |task| {
+            Some(Arc::new(Origin { request: "1".to_owned(), trace_id: None, task, component: None, trace: None }))
+        };
         let (mut open, mut written) = (splitter(), Vec::new());
         let mut write = |line: Line<'_>| written.push((line.origin.unwrap().task, line.text.to_owned()));
         open.belong_to(origin(None), &mut write);

@@ -273,25 +273,58 @@ impl IsTerminal for GuestOutput {
 
 impl StdoutStream for GuestOutput {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(GuestWriter { stream: self.0, admitted: false })
+        Box::new(GuestWriter { stream: self.0, permit: Permit::default() })
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(GuestWriter { stream: self.0, admitted: false })
+        Box::new(GuestWriter { stream: self.0, permit: Permit::default() })
     }
 }
 
 /// An output stream that a guest has opened. The host writes the guest's output to the host's own stream.
 struct GuestWriter {
     stream: &'static Stream,
+    permit: Permit,
+}
+
+/// What a guest may write to a stream of WASI 0.2 before it must ask again.
+#[derive(Default)]
+struct Permit {
     /// True if the host has told the guest that the stream is ready for a write. The next write of the guest does not
     /// wait, even if other guests have filled the buffer in the meantime.
     admitted: bool,
+    /// The number of bytes that the last `check-write` has granted, without the bytes that were written since.
+    bytes: usize,
+}
+
+impl Permit {
+    /// Grants a write of up to `most` bytes if the stream has room. Returns the number of granted bytes.
+    fn grant(&mut self, stream: &Stream, most: usize) -> StreamResult<usize> {
+        let buffer = stream.buffer();
+        if buffer.closed {
+            return Err(StreamError::Closed);
+        }
+        self.bytes = if self.admitted || buffer.held() < GUESTS { most } else { 0 };
+        Ok(self.bytes)
+    }
+
+    /// Uses the permit for a write of `bytes` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Returns a trap if the guest writes more than `check-write` has granted, as `wasi:io/streams` says. Otherwise a
+    /// guest could fill the host's memory, and block its thread, with one call.
+    fn spend(&mut self, bytes: usize) -> StreamResult<()> {
+        self.admitted = false;
+        let left = self.bytes.checked_sub(bytes);
+        self.bytes = left.ok_or_else(|| StreamError::trap("the guest wrote more than check-write has granted"))?;
+        Ok(())
+    }
 }
 
 impl OutputStream for GuestWriter {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.admitted = false;
+        self.permit.spend(bytes.len())?;
         self.stream.print(&bytes, usize::MAX).map_err(|_| StreamError::Closed)
     }
 
@@ -300,11 +333,7 @@ impl OutputStream for GuestWriter {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let buffer = self.stream.buffer();
-        match buffer.closed {
-            true => Err(StreamError::Closed),
-            false => Ok(if self.admitted || buffer.held() < GUESTS { GUESTS } else { 0 }),
-        }
+        self.permit.grant(self.stream, GUESTS)
     }
 }
 
@@ -312,7 +341,7 @@ impl OutputStream for GuestWriter {
 impl Pollable for GuestWriter {
     async fn ready(&mut self) {
         std::future::poll_fn(|cx| self.stream.poll_room(cx)).await;
-        self.admitted = true;
+        self.permit.admitted = true;
     }
 }
 
@@ -329,5 +358,21 @@ impl AsyncWrite for GuestWriter {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_may_write_what_it_was_granted_and_no_more() {
+        let (mut permit, mut other) = (Permit::default(), Permit::default());
+        assert!(matches!(permit.spend(1), Err(StreamError::Trap(_))), "it has not asked");
+        assert!(matches!(permit.grant(&STDOUT, 8), Ok(8)));
+        assert!(permit.spend(5).is_ok() && permit.spend(3).is_ok());
+        assert!(matches!(permit.spend(1), Err(StreamError::Trap(_))), "it has written all that was granted");
+        assert!(matches!(other.grant(&STDOUT, 8), Ok(8)));
+        assert!(matches!(other.spend(9), Err(StreamError::Trap(_))));
     }
 }

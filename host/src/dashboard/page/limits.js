@@ -12,13 +12,14 @@ export function limits(main, { signal }) {
 		h("p", left, " ", work),
 		h("p.muted", "It accepts no new connections. Running requests and their tasks go on. When the time is over, the host abandons the rest."),
 	);
-	const [rows, versions, durable] = [h("tbody"), h("tbody"), h("p")];
+	const [rows, versions, durable, refused] = [h("tbody"), h("tbody"), h("p"), h("p")];
 	const columns = [["Limit", "limit"], ["Use", "meter"], ["In use", "number"], ["Limit", "number"], ["Refused", "number", "How many requests the host has refused because of this limit"]];
 	main.append(
 		h("h1", "Limits and stopping"),
 		stopping,
 		about,
 		table("list limits", columns, rows),
+		refused,
 		h("h2", "Versions"),
 		h("p.muted", "After a reload, older versions go on until their requests have ended."),
 		table("list short", [["Loaded"], ["Age", "number age"]], versions),
@@ -48,6 +49,8 @@ export function limits(main, { signal }) {
 		const waits = `The task engine has ${count(ready)} ready, ${count(delayed)} delayed, ${count(leased)} leased and ${count(dead)} dead batches.`;
 		setText(durable, host.durable ? `${works} ${waits}` : "This host has no task engine.");
 		setText(about, `Epilogue ${host.version}, process ${host.pid}, running for ${age(host.started, host.now)}.`);
+		const refusals = Object.entries(host.refused).map(([limit, times]) => `${count(times)} because of ${limit}`);
+		setText(refused, refusals.length > 0 ? `Refused requests: ${refusals.join(", ")}.` : "The host has refused no request.");
 		countDown();
 	};
 	const timer = setInterval(countDown, 200);

@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, Severity};
 use opentelemetry_sdk::logs::SdkLogger;
 
+use super::losses::Losses;
 use crate::telemetry::guest_lines::{Line, LineSplitter, Origin};
 
 /// Sends the output of all guests to the collector, line by line. All clones of this value use the same collector.
 #[derive(Debug, Clone)]
-pub(crate) struct GuestLog(pub(super) SdkLogger);
+pub(crate) struct GuestLog {
+    pub(super) logger: SdkLogger,
+    pub(super) losses: Arc<Losses>,
+}
 
 impl GuestLog {
     /// Makes the exporter for one output stream of an instance of `component`. `stream` is `stdout` or `stderr`.
@@ -20,7 +24,10 @@ impl GuestLog {
     }
 
     fn send(&self, line: &Line<'_>) {
-        let mut record = self.0.create_log_record();
+        if !self.losses.has_room_for_guest() {
+            return;
+        }
+        let mut record = self.logger.create_log_record();
         record.set_target("epilogue::guest");
         record.set_severity_number(Severity::Info);
         record.set_severity_text("INFO");
@@ -40,7 +47,7 @@ impl GuestLog {
                 record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
             }
         }
-        self.0.emit(record);
+        self.logger.emit(record);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::{AnyValue, LogRecord as _, LoggerProvider as _};
-use opentelemetry::trace::SpanContext;
+use opentelemetry::trace::{SpanContext, SpanId, TraceId};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -62,7 +62,7 @@ impl Logs {
 
     /// Returns the exporter for the lines that guests print.
     pub(super) fn guest_log(&self) -> GuestLog {
-        GuestLog(self.provider.logger(NAME))
+        GuestLog { logger: self.provider.logger(NAME), losses: self.losses.clone() }
     }
 
     /// Sends all waiting log records, and ends the thread.
@@ -105,6 +105,13 @@ impl Places {
     }
 }
 
+/// Returns the trace that a log record names in its attribute `trace_id`.
+fn named_trace(record: &SdkLogRecord) -> Option<TraceId> {
+    let (_, trace) = record.attributes_iter().find(|(key, _)| key.as_str() == "trace_id")?;
+    let AnyValue::String(trace) = trace else { return None };
+    TraceId::from_hex(trace.as_str()).ok()
+}
+
 /// Adds the request's trace to each log record about a request, and counts the records that wait for the collector.
 #[derive(Debug)]
 struct Processor {
@@ -118,10 +125,13 @@ impl LogProcessor for Processor {
         if !self.losses.reserve(1) {
             return;
         }
-        if record.trace_context().is_none()
-            && let Some(place) = self.places.of(record)
-        {
-            record.set_trace_context(place.trace_id(), place.span_id(), Some(place.trace_flags()));
+        if record.trace_context().is_none() {
+            if let Some(place) = self.places.of(record) {
+                record.set_trace_context(place.trace_id(), place.span_id(), Some(place.trace_flags()));
+            } else if let Some(trace) = named_trace(record) {
+                // The request has no span yet, or no longer.
+                record.set_trace_context(trace, SpanId::INVALID, None);
+            }
         }
         // If a record has no body, most tools show an empty line.
         if record.body().is_none()

@@ -61,6 +61,16 @@ impl Losses {
         reserved
     }
 
+    /// Returns true if a line of a guest may wait for the collector. The lines of guests may take only half of the room, so
+    /// that a guest that prints a lot does not displace the host's own log records. Otherwise counts the line as lost.
+    pub(super) fn has_room_for_guest(&self) -> bool {
+        let has_room = self.waiting.load(Relaxed) < self.room.div_ceil(2);
+        if !has_room {
+            self.lose(1);
+        }
+        has_room
+    }
+
     fn lose(&self, count: usize) {
         self.lost.fetch_add(count as u64, Relaxed);
         metrics::counter!("epilogue_otlp_lost_total", "signal" => self.signal.name()).increment(count as u64);
@@ -155,5 +165,20 @@ impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
 
     fn temporality(&self) -> Temporality {
         self.exporter.temporality()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_guests_take_half_of_the_room() {
+        let losses = Losses::new(Signal::Logs, 4);
+        assert!(losses.has_room_for_guest() && losses.reserve(1));
+        assert!(losses.has_room_for_guest() && losses.reserve(1));
+        assert!(!losses.has_room_for_guest());
+        assert_eq!(losses.lost.load(Relaxed), 1);
+        assert!(losses.reserve(2) && !losses.reserve(1), "the host's own records take all of it");
     }
 }

@@ -15,13 +15,13 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use super::{GUESTS, Stream};
+use super::{Permit, Stream};
 use crate::telemetry::guest_lines::{Line, LineSplitter, Origin};
 use crate::telemetry::timestamp::timestamp;
 
 /// The largest number of bytes that the host takes from a guest in one write. The number is small because in the worst
 /// case, each byte is a line, and each line becomes an event.
-const PIECE: usize = 4096;
+const PIECE: usize = 1024;
 
 /// An output stream of an instance. Each line of the stream becomes an event.
 #[derive(Clone)]
@@ -123,20 +123,18 @@ impl IsTerminal for Lines {
 
 impl StdoutStream for Lines {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(Writer { lines: self.clone(), admitted: false })
+        Box::new(Writer { lines: self.clone(), permit: Permit::default() })
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Writer { lines: self.clone(), admitted: false })
+        Box::new(Writer { lines: self.clone(), permit: Permit::default() })
     }
 }
 
 /// A guest's handle to the output stream.
 struct Writer {
     lines: Lines,
-    /// True if the host has told the guest that the stream is ready for a write. The next write of the guest does not
-    /// wait, even if other guests have filled the buffer in the meantime.
-    admitted: bool,
+    permit: Permit,
 }
 
 impl Writer {
@@ -149,7 +147,7 @@ impl Writer {
 
 impl OutputStream for Writer {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.admitted = false;
+        self.permit.spend(bytes.len())?;
         self.print(&bytes).map_err(|_| StreamError::Closed)
     }
 
@@ -158,11 +156,7 @@ impl OutputStream for Writer {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let buffer = self.lines.stream.buffer();
-        match buffer.closed {
-            true => Err(StreamError::Closed),
-            false => Ok(if self.admitted || buffer.held() < GUESTS { PIECE } else { 0 }),
-        }
+        self.permit.grant(self.lines.stream, PIECE)
     }
 }
 
@@ -170,7 +164,7 @@ impl OutputStream for Writer {
 impl Pollable for Writer {
     async fn ready(&mut self) {
         std::future::poll_fn(|cx| self.lines.stream.poll_room(cx)).await;
-        self.admitted = true;
+        self.permit.admitted = true;
     }
 }
 
@@ -211,8 +205,15 @@ mod tests {
             event(None),
             json!({"level": "INFO", "component": "app", "stream": "stdout", "line": line, "target": "epilogue::guest"})
         );
-        let origin = Origin { request: "r".to_owned(), trace_id: Some("t".to_owned()), task: Some(2), trace: None };
+        let origin = Origin {
+            request: "r".to_owned(),
+            trace_id: Some("t".to_owned()),
+            task: Some(2),
+            component: Some("other".into()),
+            trace: None,
+        };
         let event = event(Some(Arc::new(origin)));
-        assert_eq!(json!([event["request"], event["trace_id"], event["task"]]), json!(["r", "t", 2]));
+        let fields = ["request", "trace_id", "task", "component"].map(|name| &event[name]);
+        assert_eq!(json!(fields), json!(["r", "t", 2, "other"]));
     }
 }
