@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::client::{BOTH, Protocol, exchange, get};
 use crate::durable::fixture::{Fixture, Kind, ask};
 use crate::guests;
+use crate::middleware;
 use crate::process::{Ended, Process, application, folder, up};
 use crate::stock::host::StockHost;
 
@@ -203,6 +204,23 @@ fn each_event_and_each_line_about_a_request_has_its_ids() {
     assert!(printed.iter().all(|line| line["stream"] == "stdout"), "{printed:?}");
     let panic = told.iter().find(|event| event["stream"] == "stderr" && event["task"] == 3);
     assert!(panic.is_some(), "{told:?}");
+}
+
+#[test]
+fn a_line_of_a_task_names_the_component_that_runs_the_task() {
+    let (folder, _) = middleware::host(guests::TASKS, middleware::ONE);
+    let host = Process::start(up(folder.path(), ["--log-format", "json", "--access-log"]));
+    get(host.address(), "/?run=ok");
+    host.logged("epilogue::access");
+    host.signal("TERM");
+    let stdout = host.ended().stdout;
+    let events = stdout.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines: Vec<_> = events.map(|event| format!("{} {}", event["component"], event["line"])).collect();
+    // The teardown of a middleware is no task.
+    assert_eq!(
+        lines,
+        ["\"around\" \"outer: first\"", "\"app\" \"ok\"", "\"around\" \"outer: last\"", "\"app\" \"outer: torn down\""]
+    );
 }
 
 #[test]
