@@ -44,7 +44,7 @@ fn help_says_what_there_is() {
         "--build",
         "--watch",
         "SIGHUP reloads the application",
-        "The exit code is 0 if the stop abandoned no task",
+        "The exit code is 0 if the host abandoned no task when it stopped",
         "-e, --env <KEY=VALUE>",
         "--listen <ADDR>",
         "[default: 127.0.0.1:3000]",

@@ -10,6 +10,7 @@ use http_body_util::{Collected, Empty};
 use serde_json::Value;
 
 use crate::client::{Protocol, exchange, get};
+use crate::durable::servers::Server;
 use crate::gate::Gate;
 use crate::guests;
 use crate::monitor::address;
@@ -175,6 +176,31 @@ fn status_counts_instances_and_refusals() {
         let has_ended = |status: Value| status["instances_in_use"] == 0 && status["instances_idle"] == idle;
         retry(|| has_ended(status()).then_some(()));
     }
+}
+
+#[test]
+fn status_says_that_the_task_engine_does_not_answer_and_delays_no_stop() {
+    let (server, folder) = (Server::redis(), tempfile::tempdir().unwrap());
+    let app = application(guests::HELLO, "");
+    let run = |mut command: Command| {
+        command.env("XDG_RUNTIME_DIR", folder.path());
+        command
+    };
+    let host = Process::start(run(up(app.path(), ["--engine", &server.url()])));
+    get(host.address(), "/");
+    let _stopped = server.stopped();
+    let asking: Vec<_> = (0..4).map(|_| Process::start(run(epilogue(["status"])))).collect();
+    for asking in asking {
+        let ended = asking.ended();
+        let line = "batches     0 here  the task engine does not answer";
+        assert!(ended.stdout.iter().any(|other| other == line), "{:?}", ended.stdout);
+    }
+    // The host asks the task engine for the first signal, and stops at the second one.
+    host.signal("USR1");
+    host.signal("TERM");
+    let ended = host.ended();
+    assert_eq!(ended.code, Some(0));
+    assert!(!ended.stderr.iter().any(|line| line.contains("does not answer")), "{:?}", ended.stderr);
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(crate) fn handle(
                 Told::Stop(kind) => break vec![kind],
                 // The receiver of `reloads` lives as long as the process.
                 Told::Reload => _ = reloads.send(Cause::Signal),
-                Told::Status => log_status(overview.get()).await,
+                Told::Status => _ = tokio::spawn(log_status(overview.get().cloned())),
             }
         };
         // This line must come before the shutdown begins. The process may end at once, and "stopped after" must be its
@@ -61,7 +61,7 @@ pub(crate) fn handle(
                     Told::Stop(kind) if kinds.contains(&kind) => break,
                     Told::Stop(kind) => kinds.push(kind),
                     Told::Reload => {}
-                    Told::Status => log_status(overview.get()).await,
+                    Told::Status => _ = tokio::spawn(log_status(overview.get().cloned())),
                 }
             }
         };
@@ -84,8 +84,9 @@ pub(crate) fn handle(
     Ok(())
 }
 
-/// Logs the state of the process, with one event for each line that `epilogue status` prints.
-async fn log_status(overview: Option<&Overview>) {
+/// Logs the state of the process, with one event for each line that `epilogue status` prints. This can take as long as the
+/// task engine takes to answer, so the caller does not wait: the next signal may be a signal to stop.
+async fn log_status(overview: Option<Overview>) {
     let Some(overview) = overview else {
         tracing::info!(target: "epilogue::signals", "the application is not loaded yet");
         return;

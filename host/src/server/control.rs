@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -47,18 +48,24 @@ pub(crate) fn listen(overview: Overview) -> anyhow::Result<Control> {
     let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let thread = std::thread::Builder::new().name("epilogue-status".into());
-    thread.spawn(move || answer_all(&listener, &overview, &runtime)).context("cannot start a thread")?;
+    thread.spawn(move || answer_all(&listener, &overview, &Arc::new(runtime))).context("cannot start a thread")?;
     Ok(Control(path))
 }
 
-fn answer_all(listener: &UnixListener, overview: &Overview, runtime: &Runtime) {
+fn answer_all(listener: &UnixListener, overview: &Overview, runtime: &Arc<Runtime>) {
     for stream in listener.incoming() {
         // The thread ignores errors here, because only the client itself needs the answer.
-        let Ok(mut stream) = stream else { continue };
-        _ = stream.set_write_timeout(Some(LIMIT));
-        if let Ok(status) = serde_json::to_vec(&runtime.block_on(overview.status())) {
-            _ = stream.write_all(&status);
-        }
+        let Ok(stream) = stream else { continue };
+        let (overview, runtime) = (overview.clone(), runtime.clone());
+        // Each client has its own thread, because the answer can take as long as the task engine takes to answer.
+        _ = std::thread::Builder::new().spawn(move || answer(stream, &overview, &runtime));
+    }
+}
+
+fn answer(mut stream: UnixStream, overview: &Overview, runtime: &Runtime) {
+    _ = stream.set_write_timeout(Some(LIMIT));
+    if let Ok(status) = serde_json::to_vec(&runtime.block_on(overview.status())) {
+        _ = stream.write_all(&status);
     }
 }
 
