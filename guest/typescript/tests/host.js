@@ -153,7 +153,7 @@ environment = { GREETING = "hello" }
   /** The lines that the guest has printed to stdout so far. */
   get output() {
     // The first three lines are the host's: its address, and the component's route.
-    return this.#lines.stdout.slice(3);
+    return this.#lines.stdout.slice(3).map((line) => JSON.parse(line).line);
   }
 
   /** Waits until the host has printed a line with this text to stderr. Returns all such lines so far. */

@@ -101,6 +101,8 @@ class Host:
         self._scratch = tempfile.TemporaryDirectory(prefix="epilogue-")
         self._changed = threading.Condition()
         self._stdout: list[str] = []
+        # The beginning of a line whose end has not come.
+        self._begun = ""
         self._events: list[dict[str, Any]] = []
         self._start()
 
@@ -141,7 +143,7 @@ class Host:
         trace_id = response.request.headers["traceparent"].split("-")[1]
 
         def find() -> RequestRecord | None:
-            requests = (event["request"] for event in self._events if event.get("trace_id") == trace_id)
+            requests = (event["request"] for event in self._events if _is_end(event) and event.get("trace_id") == trace_id)
             return next(filter(None, map(self._record, requests)), None)
 
         return self._wait(find, "the end of the request and its tasks")
@@ -149,7 +151,7 @@ class Host:
     def records(self) -> list[RequestRecord]:
         """Returns the records of all requests that have ended with their tasks, oldest first."""
         with self._changed:
-            requests = dict.fromkeys(event["request"] for event in self._events if "trace_id" in event)
+            requests = dict.fromkeys(event["request"] for event in self._events if _is_end(event))
             return [record for record in map(self._record, requests) if record]
 
     def stdout(self, count: int = 0) -> list[str]:
@@ -227,15 +229,24 @@ class Host:
             elif addresses and re.fullmatch(rf"  [\w-]+: {re.escape(addresses[0])}\S*( \(wildcard\))?", line):
                 addresses.append(line)
             elif line != "Available Routes:":
-                self._stdout.append(line)
+                self._keep_text(line)
 
         return keep
+
+    def _keep_text(self, line: str) -> None:
+        """Keeps a line of the app. The host prints each line of the app as a JSON object, and a very long line as several
+        objects."""
+        event = json.loads(line) if line.startswith("{") else {"line": line}
+        self._begun += event["line"]
+        if not event.get("continues"):
+            self._stdout.append(self._begun)
+            self._begun = ""
 
     def _keep_event(self, line: str) -> None:
         event: dict[str, Any] = json.loads(line) if line.startswith("{") else {"message": line}
         if self._composed:
             # The host's own event about the request does not count the tasks, because the adapters run them.
-            event.pop("trace_id", None)
+            event.pop("stored", None)
             event = _lines.event(event.get("line", "")) or event
         self._events.append(event)
 
@@ -257,7 +268,7 @@ class Host:
         stored = {event["task"] for event in tasks if event.get("message") == "stored"}
         # There is an event at the end of the request, and at the end of each batch of its durable tasks. The field
         # `stored` of the event says how many tasks were stored.
-        counted = sum(event["stored"] for event in events if "trace_id" in event)
+        counted = sum(event["stored"] for event in events if _is_end(event))
         # If a task is dead, the batch's later tasks wait for an operator, so this code does not wait for them.
         is_stuck = any(event["state"] == "dead" for event in ends.values())
         if counted < len(stored) or not (is_stuck or stored <= ends.keys()):
@@ -293,6 +304,11 @@ class Host:
     def _said(self) -> str:
         lines = [f"exit code of the host: {self._process.poll()}", "stdout:", *self._stdout, "stderr:"]
         return "\n".join([*lines, *(event["message"] if len(event) == 1 else json.dumps(event) for event in self.events)])
+
+
+def _is_end(event: dict[str, Any]) -> bool:
+    """Returns true for the event at the end of a request, or at the end of a batch of its durable tasks."""
+    return "stored" in event
 
 
 def _task(event: dict[str, Any]) -> TaskRecord:
