@@ -25,7 +25,7 @@ async fn a_redis_that_can_never_do_it_is_a_mistake_and_the_message_says_what_to_
         assert!(matches!(&error, Error::Config(why) if why.contains(what)), "{what}: {error:?}");
     };
     refused(error(&format!("redis://{address}/100000")).await, "use a number below the setting `databases` of Redis");
-    refused(error(&format!("redis://user:secret@{address}")).await, "put the right ones into the URL");
+    refused(error(&format!("redis://user:secret@{address}")).await, "correct them in the URL");
     let client = redis::Client::open(server.url()).unwrap();
     let mut admin = client.get_multiplexed_async_connection().await.unwrap();
     let set: String =
@@ -33,7 +33,7 @@ async fn a_redis_that_can_never_do_it_is_a_mistake_and_the_message_says_what_to_
     assert_eq!(set, "OK");
     refused(error(&format!("redis://{address}")).await, "Redis needs a password: add it to the URL");
     refused(error(&format!("redis://{address}/1")).await, "Redis needs a password: add it to the URL");
-    refused(error(&format!("redis://:another%20secret@{address}")).await, "put the right ones into the URL");
+    refused(error(&format!("redis://:another%20secret@{address}")).await, "correct them in the URL");
     // `a..b` has an empty label, so no name server knows this name.
     refused(error("redis://a..b").await, "Redis' host is not known: correct its name");
     let right = connect(&format!("redis://:a%20secret@{address}"), Options::default()).unwrap();

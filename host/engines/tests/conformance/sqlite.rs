@@ -86,7 +86,7 @@ async fn an_envelope_that_cannot_be_read_is_buried_and_passed_over() {
     assert_eq!(lease.batch, sound);
     let dead = fixture.engine.list(Some(BatchState::Dead), 10).await.unwrap();
     assert_eq!(dead[0].id, newer.id);
-    assert!(dead[0].why.as_ref().unwrap().contains("its version is 2"), "{dead:?}");
+    assert!(dead[0].why.as_ref().unwrap().contains("its format has version 2"), "{dead:?}");
     assert!(dead[0].batch().is_err());
 }
 
