@@ -2,7 +2,6 @@
 //! pages in a browser.
 
 use std::net::SocketAddr;
-use std::process::Command;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use crate::client::{Protocol, exchange, get, send, talk};
 use crate::gate::Gate;
 use crate::guests;
-use crate::process::{Process, application, epilogue, retry, up};
+use crate::process::{Process, application, epilogue, retry, sockets_in, up};
 
 /// Asks the dashboard of a host.
 struct Page(SocketAddr);
@@ -157,7 +156,7 @@ fn dead_tasks_are_retried_and_dropped_after_a_dry_run() {
     let dead = retry(|| Some(page.get("/api/dead")).filter(|dead| dead["total"] == 3));
     assert_eq!(dead["groups"], json!([{ "task": "fail", "error": "no paper", "count": 3 }]));
     let batch = &dead["batches"][0];
-    assert_eq!((&batch["task"], &batch["behind"], &batch["attempts"]), (&"fail".into(), &1.into(), &1.into()));
+    assert_eq!((&batch["task"], &batch["behind"], &batch["attempt"]), (&"fail".into(), &1.into(), &1.into()));
     let group = json!({ "task": "fail", "error": "no paper", "dry_run": true });
     assert_eq!(page.post("/api/dead/drop", &group), (200, json!({ "matches": 3, "tasks": 6 })));
     assert_eq!(page.get("/api/dead")["total"], 3, "a dry run changes nothing");
@@ -216,10 +215,7 @@ fn workers_are_shown_with_their_leases() {
     let (gate, folder) = (Gate::new(), tempfile::tempdir().unwrap());
     let app = application(guests::DURABLE, &format!("allowed_outbound_hosts = [{:?}]", gate.url()));
     let engine = format!("sqlite:{}", app.path().join("tasks.db").display());
-    let run = |mut command: Command| {
-        command.env("XDG_RUNTIME_DIR", folder.path());
-        command
-    };
+    let run = sockets_in(folder.path());
     let host = run(up(app.path(), ["--engine", &engine, "--work", "--worker-id", "here", "--dashboard"]));
     let host = Process::start(host);
     let page = Page::of(&host);

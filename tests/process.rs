@@ -40,6 +40,14 @@ pub(crate) fn epilogue<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Comm
     command
 }
 
+/// Lets a command have its socket for `epilogue status` in this folder, or look for one there.
+pub(crate) fn sockets_in(folder: &Path) -> impl Fn(Command) -> Command {
+    move |mut command| {
+        command.env("XDG_RUNTIME_DIR", folder);
+        command
+    }
+}
+
 /// Calls `ask` until it returns an answer, for at most a minute.
 pub(crate) fn retry<T>(ask: impl Fn() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;

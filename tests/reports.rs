@@ -1,20 +1,19 @@
 //! What operators see of requests and tasks: the access log, request ids and metrics.
 
 use std::fs;
-use std::process::Command;
 use std::thread;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Collected, Empty};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::{Protocol, exchange, get};
 use crate::durable::servers::Server;
 use crate::gate::Gate;
 use crate::guests;
 use crate::monitor::address;
-use crate::process::{Process, application, epilogue, folder, retry, up};
+use crate::process::{Process, application, epilogue, folder, retry, sockets_in, up};
 
 /// The id of a trace, and the header of a client that belongs to it.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -108,10 +107,7 @@ fn a_host_may_leave_request_ids_alone() {
 fn status_shows_what_a_host_does() {
     let (gate, folder) = (Gate::new(), tempfile::tempdir().unwrap());
     let app = application(guests::GATE, &format!("allowed_outbound_hosts = [{:?}]", gate.url()));
-    let run = |mut command: Command| {
-        command.env("XDG_RUNTIME_DIR", folder.path());
-        command
-    };
+    let run = sockets_in(folder.path());
     let ended = Process::start(run(epilogue(["status"]))).ended();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr[0].contains("no host of this user runs here"), "{:?}", ended.stderr);
@@ -145,31 +141,25 @@ fn status_shows_what_a_host_does() {
 fn status_counts_instances_and_refusals() {
     let (gate, folder) = (Gate::new(), tempfile::tempdir().unwrap());
     let app = application(guests::GATE, &format!("allowed_outbound_hosts = [{:?}]", gate.url()));
-    let run = |mut command: Command| {
-        command.env("XDG_RUNTIME_DIR", folder.path());
-        command
-    };
+    let run = sockets_in(folder.path());
     let status = || -> Value {
         let ended = Process::start(run(epilogue(["status", "--json"]))).ended();
         serde_json::from_str(&ended.stdout[0]).unwrap()
     };
-    let refused = |status: &Value| {
-        let limits = status["limits"].as_array().unwrap();
-        limits.iter().map(|limit| limit["refused"].as_u64().unwrap()).collect::<Vec<_>>()
-    };
     // A host with a single place for an instance keeps no idle one.
-    for (limit, counts, idle) in [("--max-requests", [1, 0, 0, 0], 1), ("--max-instances", [0, 0, 1, 0], 0)] {
-        let host = Process::start(run(up(app.path(), [limit, "1", "--access-log"])));
+    for (limit, idle) in [("max-requests", 1), ("max-instances", 0)] {
+        let option = format!("--{limit}");
+        let host = Process::start(run(up(app.path(), [option.as_str(), "1", "--access-log"])));
         let (address, path) = (host.address(), gate.path("handler"));
         let client = thread::spawn(move || get(address, &path));
         let handler = gate.wait();
         let before = status();
         assert_eq!((&before["instances_in_use"], &before["instances_idle"]), (&1.into(), &0.into()));
-        assert_eq!(refused(&before), [0, 0, 0, 0]);
+        assert_eq!(before["refused"], json!({}));
         assert_eq!(ask(&host, &gate.path("none"), &[]).status(), 503);
-        assert_eq!(refused(&status()), counts, "{limit}");
+        assert_eq!(status()["refused"], json!({ limit: 1 }));
         let table = Process::start(run(epilogue(["status"]))).ended().stdout;
-        let line = format!("refused     1 {}", limit.trim_start_matches("--"));
+        let line = format!("refused     1 {limit}");
         assert!(table.contains(&line), "{table:?}");
         handler.open();
         client.join().unwrap();
@@ -182,10 +172,7 @@ fn status_counts_instances_and_refusals() {
 fn status_says_that_the_task_engine_does_not_answer_and_delays_no_stop() {
     let (server, folder) = (Server::redis(), tempfile::tempdir().unwrap());
     let app = application(guests::HELLO, "");
-    let run = |mut command: Command| {
-        command.env("XDG_RUNTIME_DIR", folder.path());
-        command
-    };
+    let run = sockets_in(folder.path());
     let host = Process::start(run(up(app.path(), ["--engine", &server.url()])));
     get(host.address(), "/");
     let _stopped = server.stopped();
@@ -208,9 +195,7 @@ fn the_socket_of_a_killed_host_goes_when_the_next_one_starts() {
     let folder = tempfile::tempdir().unwrap();
     let app = application(guests::HELLO, "");
     let start = || {
-        let mut command = up(app.path(), []);
-        command.env("XDG_RUNTIME_DIR", folder.path());
-        let host = Process::start(command);
+        let host = Process::start(sockets_in(folder.path())(up(app.path(), [])));
         get(host.address(), "/");
         host
     };

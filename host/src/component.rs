@@ -202,7 +202,7 @@ impl Component {
         if let NoInstance::Full(full) = error {
             refusals::count(full.limit());
         }
-        let (request, trace_id) = (ids.request.to_owned(), ids.trace_id.map(str::to_owned));
+        let (request, trace_id) = ids.copied();
         let (component, full, error) = (self.id.clone(), error.is_full(), error.to_string());
         let reason = error.clone();
         let log = move |times| {

@@ -11,4 +11,5 @@ pub(crate) mod readers;
 pub(crate) mod record;
 pub(crate) mod scope;
 pub(crate) mod store;
+pub(crate) mod summary;
 pub(crate) mod timeline;

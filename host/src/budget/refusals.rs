@@ -23,9 +23,3 @@ pub(crate) fn all() -> BTreeMap<String, u64> {
     let refusals = REFUSALS.read().unwrap_or_else(PoisonError::into_inner);
     refusals.iter().map(|(limit, refusals)| ((*limit).to_owned(), refusals.load(Relaxed))).collect()
 }
-
-/// Returns how many requests a limit has refused.
-pub(crate) fn of(limit: &str) -> u64 {
-    let refusals = REFUSALS.read().unwrap_or_else(PoisonError::into_inner);
-    refusals.get(limit).map_or(0, |refusals| refusals.load(Relaxed))
-}

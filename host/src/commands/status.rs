@@ -111,9 +111,9 @@ pub(crate) fn table(status: &Status) -> String {
     for version in &status.state.versions {
         line("version", version.loaded.clone());
     }
-    _ = writeln!(text, "\n{:<16} {:>14} {:>14} {:>9}", "LIMIT", "USE", "OF", "REFUSED");
+    _ = writeln!(text, "\n{:<16} {:>14} {:>14}", "LIMIT", "USE", "OF");
     for limit in &status.state.limits {
-        _ = writeln!(text, "{:<16} {:>14} {:>14} {:>9}", limit.name, limit.used, limit.limit, limit.refused);
+        _ = writeln!(text, "{:<16} {:>14} {:>14}", limit.name, limit.used, limit.limit);
     }
     if let Some(workers) = status.workers.as_ref().filter(|workers| !workers.is_empty()) {
         _ = writeln!(text, "\n{:<40} {:>7}  {:<24} {:>9}", "WORKER", "BATCHES", "TASKS", "LEASE");
@@ -150,7 +150,7 @@ fn shown(name: &str) -> String {
 /// Appends a worker's line to `text`: the worker's name, the number of its batches, the names of its tasks, and the
 /// time until the first of its leases ends.
 fn leases(text: &mut String, worker: &Worker) {
-    let mut tasks: Vec<_> = worker.batches.iter().map(|batch| batch.task.as_str()).collect();
+    let mut tasks: Vec<_> = worker.batches.iter().map(|batch| batch.summary.task.as_str()).collect();
     tasks.sort_unstable();
     tasks.dedup();
     let name = shown(worker.name.as_deref().unwrap_or("unknown"));
@@ -171,9 +171,9 @@ fn row(text: &mut String, request: &Summary) {
     let age = Shown(Duration::from_millis(request.now / 1000)).to_string();
     let what = match (&request.method, &request.path) {
         // The path is escaped, because a client has chosen it.
-        (Some(method), Some(path)) => format!("{method} {}", path.escape_default()),
+        (Some(method), Some(path)) => format!("{method} {}", path.escape_debug()),
         _ => "durable tasks".to_owned(),
     };
-    let component = request.component.escape_default().to_string();
+    let component = shown(&request.component);
     _ = writeln!(text, "{:<36} {component:<12} {phase:<9} {age:>9}  {:<24} {what}", request.id, tasks.join(", "));
 }

@@ -65,13 +65,9 @@ impl Pool {
         if self.waiting.get() > 0 {
             return Err(NoInstance::Full(Full::TasksWait));
         }
-        let popped = {
-            let mut idle = self.idle.borrow_mut();
-            let popped = idle.pop();
-            self.count(&idle);
-            popped
-        };
-        match popped {
+        let idle = self.idle.borrow_mut().pop();
+        self.count_idle();
+        match idle {
             Some(instance) => Ok(instance),
             None => self.fresh().await,
         }
@@ -86,32 +82,31 @@ impl Pool {
     /// the instance may serve another request and the pool has room for one more idle instance. In all other cases,
     /// drops the instance.
     pub(crate) fn give_back(&self, instance: Instance) {
-        let mut idle = self.idle.borrow_mut();
-        let room = idle.len() < self.max_idle.get() && self.waiting.get() == 0 && is_ample();
+        let room = self.idle.borrow().len() < self.max_idle.get() && self.waiting.get() == 0 && is_ample();
         if instance.served < self.component.settings.reuse.get() && room {
-            idle.push(instance);
-            self.count(&idle);
+            self.idle.borrow_mut().push(instance);
+            self.count_idle();
         }
     }
 
     /// Stores the number of idle instances in `idle_count`, so that other threads can read the number. Only the pool's
     /// own thread writes `idle_count`, so no atomic addition is necessary.
-    fn count(&self, idle: &[Instance]) {
-        self.idle_count.store(idle.len() as u64, Relaxed);
+    fn count_idle(&self) {
+        self.idle_count.store(self.idle.borrow().len() as u64, Relaxed);
     }
 
     /// Drops the idle instances. From now on, the pool also drops each instance whose request ends.
     pub(crate) fn retire(&self) {
         self.max_idle.set(0);
         self.idle.take();
-        self.count(&[]);
+        self.count_idle();
     }
 
     /// Puts a request into the line of requests that wait for a new instance, and drops the idle instances to make
     /// room. While requests wait in this line, the pool accepts no new requests and keeps no idle instances.
     pub(crate) fn wait_for_room(self: &Rc<Self>) -> InLine {
         self.idle.borrow_mut().clear();
-        self.count(&[]);
+        self.count_idle();
         self.waiting.update(|waiting| waiting + 1);
         InLine(self.clone())
     }

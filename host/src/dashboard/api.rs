@@ -1,5 +1,6 @@
 //! Serves the dashboard's files and the JSON interface.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -101,6 +102,9 @@ fn requests(overview: &Overview, history: &History, query: &Query) -> Response<B
     let mut running = live(overview);
     running.sort_by_key(|shared| std::cmp::Reverse(shared.lock().began));
     let (ended, ended_so_far) = history.after(0);
+    // A request that has just ended is in both lists for a moment.
+    let has_ended: HashSet<_> = ended.iter().map(Arc::as_ptr).collect();
+    running.retain(|shared| !has_ended.contains(&Arc::as_ptr(shared)));
     let kept = ended.len() + running.len();
     let all = running.iter().chain(&ended);
     let wanted = all.filter_map(|shared| {

@@ -13,7 +13,7 @@ use super::guard::text;
 use super::{Body, Dashboard};
 use crate::tasks::change::Change;
 use crate::tasks::store::TaskStore;
-use crate::telemetry::timestamp;
+use crate::tasks::summary::BatchSummary;
 
 /// The list shows this number of characters of each error. If two errors are equal up to this number of characters, the
 /// dashboard treats the two errors as the same error.
@@ -22,18 +22,10 @@ const ERROR: usize = 200;
 /// A dead batch, as the dashboard shows it.
 #[derive(Debug, Serialize)]
 struct Dead {
-    id: String,
-    request: String,
-    component: String,
-    /// The name of the task that failed for good.
-    task: String,
-    task_id: u64,
+    #[serde(flatten)]
+    summary: BatchSummary,
+    /// The beginning of the error with which the task failed for good.
     error: String,
-    attempts: u32,
-    /// The time at which the request stored the batch, in the format of RFC 3339.
-    since: String,
-    /// The number of tasks in the batch that come after the failed task.
-    behind: usize,
 }
 
 /// Says which dead batches the operator has chosen.
@@ -57,9 +49,9 @@ impl Choice {
     fn matches(&self, dead: &Dead) -> bool {
         let group = self.task.is_some() || self.error.is_some();
         self.all
-            || self.ids.contains(&dead.id)
+            || self.ids.contains(&dead.summary.id)
             || group
-                && self.task.as_ref().is_none_or(|task| *task == dead.task)
+                && self.task.as_ref().is_none_or(|task| *task == dead.summary.task)
                 && self.error.as_ref().is_none_or(|error| *error == dead.error)
     }
 }
@@ -82,8 +74,8 @@ pub(super) async fn list(dashboard: &Dashboard, query: &Query) -> Response<Body>
     let [task, error] = ["task", "error"].map(|name| query.get(name).map(str::to_owned));
     let (offset, limit) = (query.number("offset", 0), query.number("limit", 100).min(1_000));
     let listing = gather(store, move |listing: &mut Listing, dead| {
-        *listing.groups.entry((dead.task.clone(), dead.error.clone())).or_default() += 1;
-        if task.as_ref().is_none_or(|task| *task == dead.task)
+        *listing.groups.entry((dead.summary.task.clone(), dead.error.clone())).or_default() += 1;
+        if task.as_ref().is_none_or(|task| *task == dead.summary.task)
             && error.as_ref().is_none_or(|error| *error == dead.error)
         {
             listing.total += 1;
@@ -117,8 +109,8 @@ pub(super) async fn change(dashboard: &Dashboard, path: &str, request: Request<I
     // Collects the ids of the chosen batches in order, and counts the tasks of these batches.
     let chosen = gather(store, move |(ids, tasks): &mut (Vec<String>, usize), dead| {
         if choice.matches(&dead) {
-            *tasks += dead.behind + 1;
-            ids.push(dead.id);
+            *tasks += dead.summary.behind + 1;
+            ids.push(dead.summary.id);
         }
     });
     let (chosen, tasks) = match chosen.await {
@@ -165,29 +157,6 @@ async fn gather<T: Default + Send + 'static>(
 impl Dead {
     fn of(entry: &Entry) -> Self {
         let error = entry.why.as_deref().unwrap_or_default().chars().take(ERROR).collect();
-        let mut dead = Self {
-            id: entry.id.clone(),
-            request: String::new(),
-            component: String::new(),
-            task: String::new(),
-            task_id: 0,
-            error,
-            attempts: entry.attempt,
-            since: String::new(),
-            behind: 0,
-        };
-        // For a damaged batch, the list can show only the id and the reason.
-        let Ok(batch) = entry.batch() else { return dead };
-        let left = batch.tasks.get(entry.next as usize..).unwrap_or_default();
-        if let Some(task) = left.first() {
-            dead.task.clone_from(&task.name);
-            dead.task_id = task.id;
-            dead.behind = left.len() - 1;
-        }
-        let created = std::time::UNIX_EPOCH + std::time::Duration::from_millis(batch.created);
-        dead.since = timestamp::of(created);
-        dead.request = batch.request_id;
-        dead.component = batch.component;
-        dead
+        Self { summary: BatchSummary::of(entry), error }
     }
 }

@@ -22,7 +22,7 @@ pub(super) async fn list(dashboard: &Dashboard) -> Response<Body> {
 }
 
 async fn ask(store: &TaskStore) -> engines::Result<serde_json::Value> {
-    let workers = leases::workers(store).await?;
-    let batches = store.call(|engine| async move { engine.counts().await }).await?;
+    let counts = store.call(|engine| async move { engine.counts().await });
+    let (workers, batches) = tokio::try_join!(leases::workers(store), counts)?;
     Ok(json!({ "workers": workers, "batches": batches }))
 }

@@ -119,8 +119,8 @@ impl Outgoing {
 /// Returns the id of the request and the id of the request's trace, for an event in the log. If `scope` is `None`, both
 /// ids are `None`.
 fn ids(scope: Option<&Arc<Scope>>) -> (Option<String>, Option<String>) {
-    let ids = scope.map(|scope| scope.ids());
-    (ids.map(|ids| ids.request.to_owned()), ids.and_then(|ids| ids.trace_id).map(str::to_owned))
+    let (request, trace_id) = scope.map(|scope| scope.ids().copied()).unzip();
+    (request, trace_id.flatten())
 }
 
 /// Returns the part of a URL that the host may log: scheme, host and port. The user, the password, the path and the

@@ -4,22 +4,25 @@
 //! object and then closes the connection.
 
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustix::io::Errno;
 use rustix::process::{Pid, getuid, test_kill_process};
-use tokio::runtime::Runtime;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixListener;
+use tokio::time::{sleep, timeout};
 
 use crate::server::overview::{Overview, Status};
 
 /// The longest time for sending or receiving one answer.
 const LIMIT: Duration = Duration::from_secs(5);
+/// The pause after the host could not accept a connection, for example because the process has too many open files.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The socket file of this process. Dropping this value deletes the file.
 pub(crate) struct Control(PathBuf);
@@ -45,27 +48,31 @@ pub(crate) fn listen(overview: Overview) -> anyhow::Result<Control> {
         _ = fs::remove_file(left);
     });
     let path = folder.join(format!("{}.sock", std::process::id()));
-    let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _context = runtime.enter();
+        UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?
+    };
     let thread = std::thread::Builder::new().name("epilogue-status".into());
-    thread.spawn(move || answer_all(&listener, &overview, &Arc::new(runtime))).context("cannot start a thread")?;
+    thread.spawn(move || runtime.block_on(answer_all(listener, overview))).context("cannot start a thread")?;
     Ok(Control(path))
 }
 
-fn answer_all(listener: &UnixListener, overview: &Overview, runtime: &Arc<Runtime>) {
-    for stream in listener.incoming() {
-        // The thread ignores errors here, because only the client itself needs the answer.
-        let Ok(stream) = stream else { continue };
-        let (overview, runtime) = (overview.clone(), runtime.clone());
-        // Each client has its own thread, because the answer can take as long as the task engine takes to answer.
-        _ = std::thread::Builder::new().spawn(move || answer(stream, &overview, &runtime));
+async fn answer_all(listener: UnixListener, overview: Overview) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        // No client waits for the answer of another client, because an answer can take as long as the task engine takes.
+        tokio::spawn(answer(stream, overview.clone()));
     }
 }
 
-fn answer(mut stream: UnixStream, overview: &Overview, runtime: &Runtime) {
-    _ = stream.set_write_timeout(Some(LIMIT));
-    if let Ok(status) = serde_json::to_vec(&runtime.block_on(overview.status())) {
-        _ = stream.write_all(&status);
+async fn answer(mut stream: tokio::net::UnixStream, overview: Overview) {
+    if let Ok(status) = serde_json::to_vec(&overview.status().await) {
+        // Errors are ignored, because only the client itself needs the answer.
+        _ = timeout(LIMIT, stream.write_all(&status)).await;
     }
 }
 

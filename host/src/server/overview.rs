@@ -111,8 +111,6 @@ pub(crate) struct Use {
     #[serde(rename = "use")]
     pub(crate) used: u64,
     pub(crate) limit: u64,
-    /// The number of requests that the host has refused because of this limit, since the start of the process.
-    pub(crate) refused: u64,
 }
 
 /// The number of batches that the task engine holds in each state.
@@ -190,8 +188,7 @@ impl Overview {
         let tasks = live.as_ref().map(Live::tasks);
         let instances = engine.pooling_allocator_metrics().map_or(0, |pool| pool.component_instances());
         let idle = pool::idle_instances();
-        let limit =
-            |name: &str, used: u64, limit: u64| Use { name: name.to_owned(), used, limit, refused: refusals::of(name) };
+        let limit = |name: &str, used: u64, limit: u64| Use { name: name.to_owned(), used, limit };
         let grace = shutdown.end().map(|end| end.saturating_duration_since(Instant::now()));
         State {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -18,6 +18,11 @@ impl<'a> RequestIds<'a> {
         Self { request, trace_id: Some(trace::id(traceparent)).filter(|id| !id.is_empty()) }
     }
 
+    /// Returns copies of both ids, for an event that the host logs later.
+    pub(crate) fn copied(self) -> (String, Option<String>) {
+        (self.request.to_owned(), self.trace_id.map(str::to_owned))
+    }
+
     /// Returns the ids of the request that stored `batch`.
     pub(crate) fn of_batch(batch: &'a Batch) -> Self {
         Self::new(&batch.request_id, batch.traceparent.as_deref().unwrap_or_default())

@@ -87,8 +87,8 @@ impl Scope {
     pub(crate) fn origin(&self) -> Origin {
         let RequestIds { request, trace_id } = self.ids();
         Origin {
-            request: request.to_owned(),
-            trace_id: trace_id.map(str::to_owned),
+            request: request.into(),
+            trace_id: trace_id.map(Into::into),
             task: None,
             component: None,
             trace: self.trace.clone(),

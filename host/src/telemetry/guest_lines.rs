@@ -10,8 +10,8 @@ pub(super) const MAX_LINE: usize = 16 * 1024;
 /// The request and the task that have printed a guest's output.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
-    pub(crate) request: String,
-    pub(crate) trace_id: Option<String>,
+    pub(crate) request: Arc<str>,
+    pub(crate) trace_id: Option<Arc<str>>,
     /// The number of the running task. The value is `None` while the handler or the teardown runs.
     pub(crate) task: Option<u64>,
     /// The component that runs the task. The value is `None` if no task runs. Then the lines have the id of the component
@@ -150,9 +150,8 @@ mod tests {
 
     #[test]
     fn a_line_that_has_not_ended_belongs_to_the_origin_before() {
-        let origin = |task| {
-            Some(Arc::new(Origin { request: "1".to_owned(), trace_id: None, task, component: None, trace: None }))
-        };
+        let origin =
+            |task| Some(Arc::new(Origin { request: "1".into(), trace_id: None, task, component: None, trace: None }));
         let (mut open, mut written) = (splitter(), Vec::new());
         let mut write = |line: Line<'_>| written.push((line.origin.unwrap().task, line.text.to_owned()));
         open.belong_to(origin(None), &mut write);

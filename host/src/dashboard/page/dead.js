@@ -100,11 +100,11 @@ function batches(all, at, changed) {
 		input.checked = at.chosen.has(id);
 		return input;
 	};
-	const row = ({ id, request, task, error, attempts, since, behind }) =>
+	const row = ({ id, request, task, error, attempt, since, behind }) =>
 		h("tr", h("td.box", box(id, task)),
 			h("td.name", clip(task)),
 			h("td.what", clip(error)),
-			h("td.number.wide", count(attempts)),
+			h("td.number.wide", count(attempt)),
 			h("td.number.wide", count(behind)),
 			h("td.number.age", { title: new Date(since).toLocaleString() }, age(since, live.host?.now ?? Date.now())),
 			h("td.id.widest", requestLink(request, clip(request))),

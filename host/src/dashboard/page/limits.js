@@ -13,7 +13,7 @@ export function limits(main, { signal }) {
 		h("p.muted", "It accepts no new connections. Running requests and their tasks go on. When the time is over, the host abandons the rest."),
 	);
 	const [rows, versions, durable, refused] = [h("tbody"), h("tbody"), h("p"), h("p")];
-	const columns = [["Limit", "limit"], ["Use", "meter"], ["In use", "number"], ["Limit", "number"], ["Refused", "number", "How many requests the host has refused because of this limit"]];
+	const columns = [["Limit", "limit"], ["Use", "meter"], ["In use", "number"], ["Limit", "number"]];
 	main.append(
 		h("h1", "Limits and stopping"),
 		stopping,
@@ -62,8 +62,8 @@ export function limits(main, { signal }) {
 function limitRow({ name }) {
 	const fill = h("span.fill");
 	const gauge = h("span.gauge", { role: "meter", "aria-label": name, "aria-valuemin": 0 }, fill);
-	const [use, most, refused] = [h("td.number"), h("td.number"), h("td.number")];
-	const update = ({ use: used, limit, refused: times }) => {
+	const [use, most] = [h("td.number"), h("td.number")];
+	const update = ({ use: used, limit }) => {
 		const share = limit > 0 ? used / limit : 0;
 		fill.style.width = `${Math.min(100, share * 100)}%`;
 		gauge.classList.toggle("near", share >= NEAR);
@@ -71,10 +71,8 @@ function limitRow({ name }) {
 		gauge.setAttribute("aria-valuenow", used ?? 0);
 		setText(use, amount(name, used));
 		setText(most, limit === null ? "none" : amount(name, limit));
-		setText(refused, count(times));
-		refused.classList.toggle("bad", times > 0);
 	};
-	return { element: h("tr", h("th.limit", { scope: "row" }, name), h("td.meter", gauge), use, most, refused), update };
+	return { element: h("tr", h("th.limit", { scope: "row" }, name), h("td.meter", gauge), use, most), update };
 }
 
 const BYTES = /memory|disk|size/;

@@ -38,7 +38,7 @@ impl GuestLog {
             record.add_attribute("continues", true);
         }
         if let Some(origin) = line.origin {
-            record.add_attribute("request", origin.request.clone());
+            record.add_attribute("request", origin.request.to_string());
             if let Some(task) = origin.task {
                 record.add_attribute("task", i64::try_from(task).unwrap_or(i64::MAX));
             }

@@ -101,7 +101,7 @@ fn write(events: &mut Vec<u8>, line: &Line<'_>) {
         timestamp: timestamp(),
         level: "INFO",
         component: line.component,
-        request: line.origin.map(|origin| origin.request.as_str()),
+        request: line.origin.map(|origin| &*origin.request),
         trace_id: line.origin.and_then(|origin| origin.trace_id.as_deref()),
         task: line.origin.and_then(|origin| origin.task),
         stream: line.stream,
@@ -206,8 +206,8 @@ mod tests {
             json!({"level": "INFO", "component": "app", "stream": "stdout", "line": line, "target": "epilogue::guest"})
         );
         let origin = Origin {
-            request: "r".to_owned(),
-            trace_id: Some("t".to_owned()),
+            request: "r".into(),
+            trace_id: Some("t".into()),
             task: Some(2),
             component: Some("other".into()),
             trace: None,
