@@ -28,7 +28,6 @@ use crate::process::shutdown::{self, ShutdownTrigger};
 use crate::request::Life;
 use crate::request::admission::Admission;
 use crate::tasks::backlog::Backlog;
-use crate::tasks::observer::Observer;
 use crate::tasks::queue::Queue;
 use crate::tasks::record::TaskState;
 
@@ -124,7 +123,7 @@ impl Bench {
             let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
             let request = Request::new(body);
             let slot = self.admission.admit(None, &self.address).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
-            let mut life = Life::begin(self.pool.clone(), slot, Observer::default(), &request)
+            let mut life = Life::begin(self.pool.clone(), slot, Rc::default(), &request, None)
                 .await
                 .map_err(|error| anyhow::anyhow!("{error}"))?;
             fill(&mut life.scope.queue(), tasks)?;

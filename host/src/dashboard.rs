@@ -26,7 +26,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
 use crate::reports::history::History;
-use crate::reports::totals::Totals;
 use crate::server::overview::Overview;
 use crate::tasks::store::TaskStore;
 pub(crate) use guard::Guard;
@@ -44,9 +43,9 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The data sources of the dashboard, and the rules for requests to the dashboard.
 pub(crate) struct Dashboard {
-    /// The host's current state, the history of its requests, and the totals. The value is `None` if the dashboard runs
+    /// The host's current state, and the history of its requests. The value is `None` if the dashboard runs
     /// without a host.
-    pub(crate) host: Option<(Overview, History, Totals)>,
+    pub(crate) host: Option<(Overview, History)>,
     /// The task engine with the durable tasks. The value is `None` if there is no task engine.
     pub(crate) task_store: Option<TaskStore>,
     pub(crate) guard: Guard,

@@ -4,21 +4,22 @@
 mod access_log;
 mod conventions;
 pub(crate) mod history;
-pub(crate) mod live;
 mod log_places;
 mod metrics;
 mod names;
+mod times;
 pub(crate) mod totals;
 mod traces;
 pub(crate) mod view;
 
+use std::sync::Arc;
+
 use epilogue_manifest::settings::HostOptions;
 
-use crate::tasks::readers::{Reader, Readers};
+use crate::tasks::live::Live;
+use crate::tasks::readers::{Keeper, Reader, Readers};
 use crate::telemetry::otlp::Otlp;
 use history::History;
-use live::Live;
-use totals::Totals;
 
 /// The reports that the operator has turned on.
 #[derive(Clone, Default)]
@@ -26,8 +27,8 @@ pub(crate) struct Reports {
     pub(crate) readers: Readers,
     /// The requests and batches that have not ended. The value is `None` if no report is turned on.
     pub(crate) live: Option<Live>,
-    /// The history and the totals, which only the dashboard shows. The value is `None` if the dashboard is off.
-    pub(crate) dashboard: Option<(History, Totals)>,
+    /// The requests that have ended, which only the dashboard shows. The value is `None` if the dashboard is off.
+    pub(crate) history: Option<History>,
 }
 
 impl Reports {
@@ -49,13 +50,9 @@ impl Reports {
         if readers.is_empty() && options.dashboard.is_none() {
             return Self::default();
         }
-        let live = Live::default();
-        let dashboard = options.dashboard.is_some().then(<(History, Totals)>::default);
-        if let Some((history, totals)) = &dashboard {
-            readers.push(Box::new(history.clone()));
-            readers.push(Box::new(totals.clone()));
-        }
-        readers.push(Box::new(live.clone()));
-        Self { readers: Readers::new(readers, dashboard.is_some(), otlp.spans.clone()), live: Some(live), dashboard }
+        let history = options.dashboard.is_some().then(History::default);
+        let keeper = history.clone().map(|history| Arc::new(history) as Arc<dyn Keeper>);
+        let readers = Readers::new(readers, keeper, otlp.spans.clone());
+        Self { live: Some(readers.live.clone()), readers, history }
     }
 }

@@ -34,7 +34,7 @@ use crate::tasks::observer::Observer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::record::{RequestRecord, TaskRecord, TaskState};
 use crate::tasks::scope::Scope;
-use crate::tasks::timeline::Timeline;
+use crate::tasks::timeline::{Shared, Timeline};
 use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
@@ -50,8 +50,8 @@ const SPAWNED_CUT_SHORT: &str = "work that the guest had spawned was cut short";
 const GAVE_UP: &str = "the host dropped the request before its end";
 
 /// Serves `request` from the handler to the end of the teardown, and then passes the request's record to `observer`.
-pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, request: Request, mut reply: Reply) {
-    let mut life = match Life::begin(pool, slot, observer, &request).await {
+pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Rc<Observer>, request: Request, mut reply: Reply) {
+    let mut life = match Life::begin(pool, slot, observer, &request, reply.timeline.clone()).await {
         Ok(life) => life,
         Err(error) => {
             reply.send(match error {
@@ -62,8 +62,8 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Observer, reques
             return;
         }
     };
-    reply.identify(&life.scope.id);
-    life.follow(reply.timeline.take().map(|timeline| *timeline));
+    reply.pass_on(&life.scope.id);
+    life.follow();
     let handled = life.attend(request, &mut reply).await.map_err(|error| error.after(reply.bad_upload()));
     let handled = life.store(handled).await;
     life.send(handled, reply).await;
@@ -89,7 +89,7 @@ pub(crate) struct Life {
     not_stored: Option<String>,
     /// Counts the request for the host's limits on requests. The value is `None` for a batch on a worker.
     slot: Option<Slot>,
-    pub(crate) observer: Observer,
+    pub(crate) observer: Rc<Observer>,
     /// True until the response is sent or has failed. For a batch, the value is always false.
     responding: bool,
 }
@@ -107,15 +107,15 @@ impl Life {
     pub(crate) async fn begin(
         pool: Rc<Pool>,
         slot: Slot,
-        observer: Observer,
+        observer: Rc<Observer>,
         request: &Request,
+        timeline: Option<Arc<Shared>>,
     ) -> Result<Self, NoInstance> {
         let component = &pool.component;
         let queue = Queue::new(&component.settings, component.task_store.is_some(), observer.backlog().clone());
-        let scope = Arc::new(Scope::new(request.headers(), queue, observer.readers.spans.as_ref()));
-        let instance = pool.take().await.inspect_err(|error| {
-            component.announce_no_instance(scope.ids(), error);
-        })?;
+        let scope = Arc::new(Scope::new(request.headers(), queue, observer.readers.spans.as_ref(), timeline));
+        let instance = pool.take().await;
+        let instance = instance.inspect_err(|error| component.announce_no_instance(scope.ids(), error))?;
         let mut life = Self::with(pool, scope, observer, instance);
         life.slot = Some(slot);
         life.responding = true;
@@ -124,12 +124,12 @@ impl Life {
 
     /// Takes an instance for a batch of stored tasks, and makes the [`Life`] of the batch. A batch has no client, so
     /// the host sends no response.
-    pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer) -> Result<Self, NoInstance> {
+    pub(crate) async fn of(pool: Rc<Pool>, scope: Arc<Scope>, observer: Rc<Observer>) -> Result<Self, NoInstance> {
         let instance = pool.take().await?;
         Ok(Self::with(pool, scope, observer, instance))
     }
 
-    fn with(pool: Rc<Pool>, scope: Arc<Scope>, observer: Observer, mut instance: Instance) -> Self {
+    fn with(pool: Rc<Pool>, scope: Arc<Scope>, observer: Rc<Observer>, mut instance: Instance) -> Self {
         let component = &pool.component;
         instance.enter(&scope);
         Self {
@@ -338,7 +338,7 @@ impl Life {
             None => {
                 let mut fresh = self.fresh().await?;
                 fresh.enter(&self.scope);
-                self.scope.note(|timeline| timeline.fresh_instances += 1);
+                self.scope.note(|timeline| timeline.facts.fresh_instances += 1);
                 self.resources = fresh.resources();
                 (fresh, Instant::now())
             }

@@ -5,6 +5,7 @@ pub(crate) mod change;
 pub(crate) mod ids;
 pub(crate) mod layer;
 pub(crate) mod leases;
+pub(crate) mod live;
 pub(crate) mod observer;
 pub(crate) mod queue;
 pub(crate) mod readers;

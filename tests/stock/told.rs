@@ -59,6 +59,7 @@ fn task(fields: &HashMap<String, String>) -> TaskRecord {
         id: fields["task"].parse().unwrap(),
         name: fields["name"].clone(),
         component: "".into(),
+        ended: None,
         state: state.unwrap_or_else(|| panic!("{:?} is not a state", fields["state"])),
         dead: false,
         attempt: fields["attempt"].parse().unwrap(),

@@ -188,10 +188,10 @@ impl Prepared {
         let control = control::listen(overview.clone()).inspect_err(|error| {
             tracing::warn!(target: "epilogue::up", "`epilogue status` cannot ask this process: {error:#}");
         });
-        if let (Some(address), Some((history, totals))) = (host.dashboard, reports.dashboard) {
+        if let (Some(address), Some(history)) = (host.dashboard, reports.history) {
             let guard = Guard::new(host.dashboard_token.as_deref(), host.dashboard_actions);
             let dashboard =
-                Dashboard { host: Some((overview.clone(), history, totals)), task_store: task_store.clone(), guard };
+                Dashboard { host: Some((overview.clone(), history)), task_store: task_store.clone(), guard };
             dashboard::announce(dashboard, address)?;
         }
         let gauges = gauges(overview);

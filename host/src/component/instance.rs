@@ -148,12 +148,6 @@ impl Instance {
         self.store.data_mut().serve(Some(scope.clone()));
     }
 
-    /// From now on, copies the guest's output to the timeline of its request, if a reader such as the dashboard wants
-    /// the output.
-    pub(crate) fn show_output(&mut self, scope: &Scope) {
-        self.store.data_mut().wasi.printed.belong_to(scope.output());
-    }
-
     /// Ends the instance's current request. After this call, the guest cannot add tasks, and the guest's log lines get
     /// no request id.
     pub(crate) fn leave(&mut self) {

@@ -1,5 +1,6 @@
 //! Serves the dashboard's files and the JSON interface.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) ->
         return workers::list(dashboard).await;
     }
     let rights = Rights { actions: dashboard.guard.actions, durable: dashboard.task_store.is_some() };
-    let Some((overview, history, totals)) = &dashboard.host else {
+    let Some((overview, history)) = &dashboard.host else {
         // If the dashboard runs without a host, it can show only the task engine.
         return match path.as_str() {
             "/api/host" => json(&json!({ "state": "no host", "actions": rights.actions, "durable": rights.durable })),
@@ -80,8 +81,8 @@ pub(super) async fn answer(dashboard: &Dashboard, request: Request<Incoming>) ->
     };
     match path.as_str() {
         "/api/requests" => requests(overview, history, &query),
-        "/api/tasks" => json(&json!({ "tasks": totals.tasks(&live(overview)) })),
-        "/api/latency" => json(&latency(overview, totals, &query)),
+        "/api/tasks" => json(&json!({ "tasks": history.totals().tasks(&live(overview)) })),
+        "/api/latency" => json(&latency(overview, history.totals(), &query)),
         "/api/host" => json(&Host { state: overview.state().await, rights }),
         "/api/events" => {
             let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
@@ -99,56 +100,63 @@ fn live(overview: &Overview) -> Vec<Arc<Shared>> {
 }
 
 fn requests(overview: &Overview, history: &History, query: &Query) -> Response<Body> {
-    let mut running = live(overview);
-    running.sort_by_key(|shared| std::cmp::Reverse(shared.lock().began));
-    let (ended, ended_so_far) = history.after(0);
-    // A request that has just ended is in both lists for a moment.
-    let has_ended: HashSet<_> = ended.iter().map(Arc::as_ptr).collect();
-    running.retain(|shared| !has_ended.contains(&Arc::as_ptr(shared)));
-    let kept = ended.len() + running.len();
-    let all = running.iter().chain(&ended);
-    let wanted = all.filter_map(|shared| {
-        let timeline = shared.lock();
-        matches(&timeline, query).then(|| Summary::of(&timeline))
-    });
-    let requests: Vec<_> = wanted.take(query.number("limit", LIST).min(LIST * 5)).collect();
-    let seen = ended_so_far + running.len() as u64;
+    let limit = query.number("limit", LIST).min(LIST * 5);
+    let at_work = live(overview);
+    let summary = |timeline: &Timeline| (timeline.began, Summary::of(timeline));
+    let mut running: Vec<_> = at_work
+        .iter()
+        .map(|shared| shared.lock())
+        .filter(|timeline| matches(timeline, query))
+        .map(|timeline| summary(&timeline))
+        .collect();
+    running.sort_by_key(|(began, _)| Reverse(*began));
+    let (ended, ended_so_far) = history.after(0, limit, |timeline| matches(timeline, query));
+    let ended: Vec<_> = ended.iter().map(summary).collect();
+    // A request that ended after the first line above is in both lists.
+    let has_ended: HashSet<_> = ended.iter().map(|(began, summary)| (*began, summary.id.as_str())).collect();
+    running.retain(|(began, summary)| !has_ended.contains(&(*began, summary.id.as_str())));
+    let all = running.iter().chain(&ended).map(|(_, summary)| summary);
+    let requests: Vec<_> = all.take(limit).collect();
+    let (seen, kept) = (ended_so_far + at_work.len() as u64, history.kept() + at_work.len());
     json(&json!({ "requests": requests, "seen": seen, "kept": kept }))
 }
 
 /// Reports whether the request with this timeline matches the filter in the query.
 fn matches(timeline: &Timeline, query: &Query) -> bool {
     let is = |name, matches: &dyn Fn(&str) -> bool| query.get(name).is_none_or(matches);
-    is("id", &|id| timeline.id.starts_with(id))
-        && is("component", &|component| timeline.component == component)
-        && is("path", &|path| timeline.asked.as_ref().is_some_and(|asked| asked.path.contains(path)))
+    is("id", &|id| timeline.id().starts_with(id))
+        && is("component", &|component| timeline.component() == component)
+        && is("path", &|path| {
+            timeline.facts.asked.as_ref().is_some_and(|asked| timeline.text(asked.path).contains(path))
+        })
         && match (query.get("task"), query.get("state")) {
             (None, None) => true,
             (None, Some(state)) => {
-                view::outcome(&timeline.outcome).0 == state
-                    || timeline.tasks.iter().any(|task| view::state(task) == state)
+                view::outcome(timeline).0 == state || timeline.tasks().any(|task| view::state(task) == state)
             }
-            (Some(name), state) => timeline
-                .tasks
-                .iter()
-                .any(|task| task.name == name && state.is_none_or(|state| view::state(task) == state)),
+            (Some(name), state) => {
+                timeline.tasks().any(|task| task.name == name && state.is_none_or(|state| view::state(task) == state))
+            }
         }
 }
 
 /// Answers with the details of a request, or of a batch of durable tasks. A request and a batch can have the same `id`.
 /// If both have this `id`, `batch` says whether the answer shows the batch.
 fn one(overview: &Overview, history: &History, id: &str, batch: bool) -> Response<Body> {
-    let mut all = live(overview);
-    all.extend(history.after(0).0);
-    all.retain(|shared| shared.lock().id == id);
+    let is_wanted = |timeline: &Timeline| timeline.id() == id;
+    let running = live(overview);
+    let running = running.iter().map(|shared| shared.lock());
+    let mut all: Vec<Timeline> =
+        running.filter(|timeline| is_wanted(timeline)).map(|timeline| timeline.clone()).collect();
+    all.extend(history.after(0, usize::MAX, is_wanted).0);
     // A link from the dead letter does not say whether it leads to the request or to the batch. If the host does not
     // know the wanted one, the answer shows the other one.
-    let found = all.iter().position(|shared| shared.lock().asked.is_none() == batch).unwrap_or(0);
-    match all.into_iter().nth(found) {
-        Some(shared) => {
-            let mut detail = Detail::of(&shared.lock());
+    let found = all.iter().position(|timeline| timeline.facts.asked.is_none() == batch).unwrap_or(0);
+    match all.get(found) {
+        Some(timeline) => {
+            let mut detail = Detail::of(timeline);
             if detail.summary.phase != Phase::Ended {
-                detail.stop = overview.stopping_since(&shared.lock());
+                detail.stop = overview.stopping_since(timeline);
             }
             json(&detail)
         }

@@ -75,15 +75,14 @@ impl Feed {
         let mut text = String::new();
         let now = Instant::now();
         let host_due = self.host_told.is_none_or(|told| now.duration_since(told) >= HOST);
-        let (ended, ended_so_far) = self.history.after(self.seen);
+        let (ended, ended_so_far) = self.history.after(self.seen, MOST, |_| true);
         let live = self.overview.live().map(|live| live.all()).unwrap_or_default();
-        let summaries = ended.iter().take(MOST).map(|shared| Summary::of(&shared.lock()));
-        let mut requests: Vec<Summary> = summaries.collect();
+        let mut requests: Vec<Summary> = ended.iter().map(Summary::of).collect();
         let mut dropped = (ended_so_far - self.seen).saturating_sub(requests.len() as u64);
         // The page gets new requests at once, and updates about running requests once a second.
         let fresh = |summary: &Summary| summary.now < 2 * FRAME.as_micros() as u64;
-        let running =
-            live.iter().map(|shared| Summary::of(&shared.lock())).filter(|summary| host_due || fresh(summary));
+        let running = live.iter().map(|shared| shared.lock()).filter(|timeline| timeline.facts.ended.is_none());
+        let running = running.map(|timeline| Summary::of(&timeline)).filter(|summary| host_due || fresh(summary));
         for summary in running {
             if requests.len() < MOST {
                 requests.push(summary);

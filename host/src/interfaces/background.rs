@@ -24,6 +24,7 @@ use crate::tasks::layer::Layer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::TaskStore;
+use crate::tasks::timeline::Named;
 
 /// The data of one instance that `queue`, `context` and `stop-signal` use.
 pub(crate) struct Background {
@@ -176,8 +177,8 @@ impl Background {
     }
 
     fn push(&self, scope: &Scope, mut queue: MutexGuard<'_, Queue>, task: Task) -> TaskId {
-        let component = &self.layers[task.layer].id;
-        scope.note(|timeline| timeline.added(task.id, &task.name, component, std::time::Instant::now()));
+        let named = Named { id: task.id, name: &task.name, component: &self.layers[task.layer].id };
+        scope.note(|timeline| timeline.added(named, Instant::now().into_std()));
         queue.push(task)
     }
 

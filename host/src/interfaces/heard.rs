@@ -13,7 +13,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::last_words::LastWords;
-use crate::tasks::timeline::Shared;
+use crate::tasks::timeline::{Shared, Stream};
 use crate::telemetry::otlp::GuestStream;
 
 /// Copies one output stream of a guest to [`LastWords`], to the timeline of the current request, and to an
@@ -25,8 +25,8 @@ pub(crate) struct Ear {
     pub(crate) printed: Printed,
     /// Sends each line to an OpenTelemetry collector. The value is `None` if the host exports no logs.
     pub(crate) log: Option<GuestStream>,
-    /// The stream's name: `stdout` or `stderr`.
-    pub(crate) name: &'static str,
+    /// Which of the guest's output streams is copied.
+    pub(crate) stream: Stream,
 }
 
 impl Ear {
@@ -39,7 +39,7 @@ impl Ear {
         if let Some(words) = &self.words {
             words.keep(bytes);
         }
-        self.printed.note(self.name, bytes);
+        self.printed.note(self.stream, bytes);
         if let Some(log) = &self.log {
             log.add(bytes);
         }
@@ -68,7 +68,7 @@ impl Printed {
         }
     }
 
-    fn note(&self, stream: &'static str, bytes: &[u8]) {
+    fn note(&self, stream: Stream, bytes: &[u8]) {
         if self.0.any.load(Relaxed)
             && let Some(timeline) = &*self.0.timeline.lock().unwrap_or_else(PoisonError::into_inner)
         {

@@ -17,6 +17,7 @@ use crate::budget::lookups::Lookups;
 use crate::contract::bindings::TaskId;
 use crate::interfaces::warnings::Warnings;
 use crate::tasks::scope::Scope;
+use crate::tasks::timeline::Stream;
 use crate::telemetry::guest_lines::Origin;
 use crate::telemetry::otlp::{GuestLog, GuestStream};
 use crate::telemetry::output::{GuestOutput, Lines, STDERR, STDOUT};
@@ -146,8 +147,8 @@ impl WasiConfig {
         let (last_words, printed) = (LastWords::default(), Printed::default());
         let logs = self.guest_log.as_ref().map(|log| [log.of(component, "stdout"), log.of(component, "stderr")]);
         let [out, err] = logs.clone().map_or([None, None], |logs| logs.map(Some));
-        let out = Ear { words: None, printed: printed.clone(), log: out, name: "stdout" };
-        let err = Ear { words: Some(last_words.clone()), printed: printed.clone(), log: err, name: "stderr" };
+        let out = Ear { words: None, printed: printed.clone(), log: out, stream: Stream::Stdout };
+        let err = Ear { words: Some(last_words.clone()), printed: printed.clone(), log: err, stream: Stream::Stderr };
         let lines = self.print(&mut wasi, component, out, err);
         self.connect(&mut wasi, component);
         let (component, allowed_hosts, warnings) =

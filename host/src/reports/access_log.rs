@@ -1,14 +1,9 @@
 //! The access log: one event for each request. The host logs a request's event when the request and all its tasks have
 //! ended. If the host answers a request without a component, the host logs the event at once.
 
-use std::sync::Arc;
-use std::time::Instant;
-
-use epilogue_rules::trace;
-
 use super::view;
 use crate::tasks::readers::Reader;
-use crate::tasks::timeline::{Shared, Timeline};
+use crate::tasks::timeline::{Moment, Timeline};
 
 /// Logs each request as an event with the target `epilogue::access`.
 pub(crate) struct AccessLog;
@@ -18,31 +13,28 @@ impl Reader for AccessLog {
         log(timeline, "answered");
     }
 
-    fn ended(&self, timeline: &Arc<Shared>) {
-        log(&timeline.lock(), "served");
+    fn ended(&self, timeline: &Timeline) {
+        log(timeline, "served");
     }
 }
 
 fn log(timeline: &Timeline, what: &str) {
     // A batch of durable tasks has no client, so the access log leaves it out.
-    let Some(asked) = &timeline.asked else { return };
-    let micros = |moment: Option<Instant>| {
-        moment.map(|moment| u64::try_from(timeline.since_arrival(moment).as_micros()).unwrap_or(u64::MAX))
-    };
+    let Some(asked) = &timeline.facts.asked else { return };
     let tasks = |state: &str| {
-        let count = timeline.tasks.iter().filter(|task| view::state(task) == state).count();
+        let count = timeline.tasks().filter(|task| view::state(*task) == state).count();
         (count > 0).then_some(count)
     };
-    let (outcome, error) = view::outcome(&timeline.outcome);
+    let (outcome, error) = view::outcome(timeline);
     tracing::info!(
         target: "epilogue::access",
-        method = asked.method.as_str(),
-        path = asked.path,
-        status = timeline.status.as_u16(),
-        bytes = timeline.bytes,
-        headers_us = micros(timeline.responded),
-        sent_us = micros(timeline.sent),
-        ended_us = micros(timeline.ended),
+        method = timeline.text(asked.method),
+        path = timeline.text(asked.path),
+        status = timeline.facts.status,
+        bytes = timeline.facts.bytes,
+        headers_us = timeline.facts.responded.map(Moment::micros),
+        sent_us = timeline.facts.sent.map(Moment::micros),
+        ended_us = timeline.facts.ended.map(Moment::micros),
         outcome,
         error,
         tasks_succeeded = tasks("succeeded"),
@@ -54,12 +46,12 @@ fn log(timeline: &Timeline, what: &str) {
         tasks_discarded = tasks("discarded"),
         tasks_cancelled = tasks("cancelled"),
         tasks_abandoned = tasks("abandoned"),
-        component = given(&timeline.component),
-        route = given(&asked.route),
+        component = given(timeline.component()),
+        route = given(timeline.text(asked.route)),
         client = %asked.client,
-        request = given(&timeline.id),
-        x_request_id = asked.request_id.as_ref().and_then(|id| id.to_str().ok()),
-        trace_id = given(trace::id(&timeline.trace_context.traceparent)),
+        request = given(timeline.id()),
+        x_request_id = asked.request_id.map(|id| timeline.text(id)),
+        trace_id = given(&timeline.trace_id()),
         "{what}"
     );
 }

@@ -16,15 +16,15 @@ pub(crate) struct Names(Mutex<HashSet<String>>);
 impl Names {
     /// Returns the label for a task's name. The label is the name itself, or [`OTHER`] if [`MAX_NAMES`] other names
     /// already have their own labels.
-    pub(crate) fn label(&self, name: &str) -> String {
+    pub(crate) fn label<'a>(&self, name: &'a str) -> &'a str {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !names.contains(name) {
             if names.len() >= MAX_NAMES {
-                return OTHER.to_owned();
+                return OTHER;
             }
             names.insert(name.to_owned());
         }
-        name.to_owned()
+        name
     }
 }
 
@@ -36,7 +36,8 @@ mod tests {
     fn only_so_many_names_have_a_label() {
         let names = Names::default();
         for number in 0..MAX_NAMES {
-            assert_eq!(names.label(&number.to_string()), number.to_string());
+            let name = number.to_string();
+            assert_eq!(names.label(&name), name);
         }
         assert_eq!(names.label("one more"), OTHER);
         assert_eq!(names.label("7"), "7");

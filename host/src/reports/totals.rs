@@ -1,16 +1,17 @@
 //! For each task name, counts how many tasks have ended in each state. Also measures the latency of requests. The
 //! dashboard shows these totals. All totals begin at the start of the process.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hashbrown::HashMap;
 use serde::Serialize;
-use sketches_ddsketch::{Config, DDSketch};
 
+use crate::process::per_thread::PerThread;
 use crate::reports::names::Names;
+use crate::reports::times::{Percentiles, Times};
 use crate::reports::view;
-use crate::tasks::readers::Reader;
 use crate::tasks::timeline::{Shared, TaskTimeline, Timeline};
 use crate::telemetry::timestamp;
 
@@ -24,22 +25,31 @@ const ERRORS: usize = 20;
 /// the same error.
 const ERROR: usize = 200;
 
-/// The totals of all tasks and requests. Cloning this value is cheap.
-#[derive(Clone, Default)]
-pub(crate) struct Totals(Arc<Both>);
-
+/// The totals of all tasks and requests. Each thread has its own totals, which are added up when a person looks at the
+/// dashboard.
 #[derive(Default)]
-struct Both {
+pub(crate) struct Totals {
     names: Names,
-    tasks: Mutex<HashMap<(Arc<str>, String), Total>>,
+    threads: PerThread<Part>,
+    /// The latency of the steps that have ended on at least one thread, the oldest first.
     steps: Mutex<VecDeque<Step>>,
 }
 
+/// The totals of the requests that ended on one thread.
+#[derive(Default)]
+struct Part {
+    /// The totals of all tasks with the same component and name, by component and then by name.
+    tasks: HashMap<String, HashMap<String, Total>>,
+    /// The latency of the current step.
+    step: Option<Step>,
+}
+
 /// The totals of all tasks with the same component and name.
+#[derive(Default)]
 struct Total {
     states: BTreeMap<&'static str, u64>,
-    wait: DDSketch,
-    duration: DDSketch,
+    wait: Times<u64>,
+    duration: Times<u64>,
     errors: Vec<ErrorGroup>,
 }
 
@@ -51,22 +61,17 @@ pub(crate) struct ErrorGroup {
     count: u64,
     /// The id of the last request in which a task failed with this error.
     last: String,
+    /// The time at which this request arrived.
+    #[serde(skip)]
+    time: SystemTime,
 }
 
 /// The latency of the requests that ended within one step.
 struct Step {
     /// The start of the step, in seconds since 1970.
     start: u64,
-    sent: DDSketch,
-    ended: DDSketch,
-}
-
-/// Percentiles of a duration, such as the median, in microseconds.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Percentiles {
-    p50: u64,
-    p90: u64,
-    p99: u64,
+    sent: Times<u32>,
+    ended: Times<u32>,
 }
 
 /// The totals of all tasks with the same component and name, as the dashboard shows them.
@@ -95,138 +100,180 @@ impl Totals {
     /// Returns the totals for each task name. The numbers of running and waiting tasks come from the timelines in
     /// `live`.
     pub(crate) fn tasks(&self, live: &[Arc<Shared>]) -> Vec<TaskTotals> {
-        let mut all: BTreeMap<(String, String), TaskTotals> = BTreeMap::new();
-        let empty = |(component, name): &(String, String)| TaskTotals {
-            component: component.clone(),
-            name: name.clone(),
-            states: BTreeMap::new(),
-            running: 0,
-            waiting: 0,
-            wait: None,
-            duration: None,
-            errors: Vec::new(),
-        };
-        for ((component, name), total) in &*lock(&self.0.tasks) {
-            let key = (component.to_string(), name.clone());
-            let totals = TaskTotals {
-                states: total.states.clone(),
-                wait: Percentiles::of(&total.wait),
-                duration: Percentiles::of(&total.duration),
-                errors: total.errors.clone(),
-                ..empty(&key)
-            };
-            all.insert(key, totals);
-        }
-        for shared in live {
-            for task in shared.lock().tasks.iter().filter(|task| task.end.is_none()) {
-                let key = (task.component.to_string(), self.0.names.label(&task.name));
-                let totals = all.entry(key.clone()).or_insert_with(|| empty(&key));
-                *if task.is_running() { &mut totals.running } else { &mut totals.waiting } += 1;
+        let mut totals: BTreeMap<(String, String), Total> = BTreeMap::new();
+        for part in self.threads.each() {
+            for (component, names) in &part.tasks {
+                for (name, total) in names {
+                    totals.entry((component.clone(), name.clone())).or_default().add(total);
+                }
             }
         }
-        all.into_values().collect()
+        let mut at_work: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
+        for shared in live {
+            for task in shared.lock().tasks().filter(|task| task.end.is_none()) {
+                let key = (task.component.to_owned(), self.names.label(task.name).to_owned());
+                let (running, waiting) = at_work.entry(key.clone()).or_default();
+                *if task.is_running() { running } else { waiting } += 1;
+                totals.entry(key).or_default();
+            }
+        }
+        let view = |(key, total): ((String, String), Total)| {
+            let (running, waiting) = at_work.get(&key).copied().unwrap_or_default();
+            let (component, name) = key;
+            let (wait, duration) = (total.wait.percentiles(), total.duration.percentiles());
+            let Total { states, errors, .. } = total;
+            TaskTotals { component, name, states, running, waiting, wait, duration, errors }
+        };
+        totals.into_iter().map(view).collect()
     }
 
     /// Returns the latency of each step in the last `minutes` minutes. Leaves out steps in which no request ended.
     pub(crate) fn latency(&self, minutes: u64) -> Vec<Point> {
-        let from = now().saturating_sub(minutes.saturating_mul(60));
-        let steps = lock(&self.0.steps);
-        let point = |step: &Step| Point {
-            time: timestamp::of(UNIX_EPOCH + Duration::from_secs(step.start)),
-            count: step.ended.count() as u64,
-            sent: Percentiles::of(&step.sent),
-            ended: Percentiles::of(&step.ended),
-        };
-        steps.iter().filter(|step| step.start >= from).map(point).collect()
+        let from = seconds(SystemTime::now()).saturating_sub(minutes.saturating_mul(60));
+        // The step that has not ended on some of the threads.
+        let mut open: BTreeMap<u64, Step> = BTreeMap::new();
+        for part in self.threads.each() {
+            if let Some(step) = &part.step {
+                open.entry(step.start).or_insert_with(|| Step::new(step.start)).add(step);
+            }
+        }
+        let mut points = Vec::new();
+        for step in self.steps().iter() {
+            match open.get_mut(&step.start) {
+                Some(open) => open.add(step),
+                None => points.push((step.start, step.point())),
+            }
+        }
+        points.extend(open.values().map(|step| (step.start, step.point())));
+        points.retain(|(start, _)| *start >= from);
+        points.sort_by_key(|(start, _)| *start);
+        points.into_iter().map(|(_, point)| point).collect()
     }
 
     /// Returns the length of a latency step, in seconds.
     pub(crate) const fn step() -> u64 {
         STEP
     }
+}
 
-    fn count(&self, timeline: &Timeline, task: &TaskTimeline) {
-        let Some(end) = &task.end else { return };
-        let name = self.0.names.label(&task.name);
-        let mut tasks = lock(&self.0.tasks);
-        let total = tasks.entry((task.component.clone(), name)).or_insert_with(Total::new);
-        let state = view::state(task);
-        *total.states.entry(state).or_default() += 1;
-        if let Some(first) = task.attempts.first() {
-            total.wait.add(micros(timeline.wait(task, first.began)));
-            total.duration.add(micros(end.at.saturating_duration_since(first.began)));
-        }
-        // Only a task with attempts has an error of its own. If a task has no attempt, its error is the error of an
-        // earlier failed task, so the error does not count here.
-        if let (Some(error), false) = (&end.error, task.attempts.is_empty()) {
-            let error: String = error.chars().take(ERROR).collect();
-            let known = total.errors.iter().position(|group| group.state == state && group.error == error);
-            match known {
-                Some(known) => {
-                    total.errors[known].count += 1;
-                    total.errors[known].last.clone_from(&timeline.id);
-                }
-                None if total.errors.len() < ERRORS => {
-                    total.errors.push(ErrorGroup { error, state, count: 1, last: timeline.id.clone() });
-                }
-                None => {}
-            }
+impl Part {
+    fn count(&mut self, names: &Names, timeline: &Timeline, task: TaskTimeline<'_>) {
+        let totals = self.tasks.entry_ref(task.component).or_default();
+        match totals.get_mut(task.name) {
+            Some(total) => total.count(timeline, task),
+            None => totals.entry_ref(names.label(task.name)).or_default().count(timeline, task),
         }
     }
 
-    fn time(&self, timeline: &Timeline) {
-        let (Some(_), Some(sent), Some(ended)) = (&timeline.asked, timeline.sent, timeline.ended) else { return };
-        let start = now() / STEP * STEP;
-        let mut steps = lock(&self.0.steps);
-        if steps.back().is_none_or(|step| step.start != start) {
-            if steps.len() == STEPS {
-                steps.pop_front();
+    /// Adds the latency of a request to the current step. Returns the previous step if it has ended.
+    fn time(&mut self, timeline: &Timeline) -> Option<Step> {
+        let facts = &timeline.facts;
+        let (Some(_), Some(sent), Some(ended)) = (facts.asked, facts.sent, facts.ended) else { return None };
+        let start = seconds(timeline.wall(ended)) / STEP * STEP;
+        let previous = self.step.take_if(|step| step.start != start);
+        let step = self.step.get_or_insert_with(|| Step::new(start));
+        step.sent.record(sent.since_arrival());
+        step.ended.record(ended.since_arrival());
+        previous
+    }
+}
+
+impl Totals {
+    fn steps(&self) -> MutexGuard<'_, VecDeque<Step>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a step that has ended on one thread.
+    fn keep(&self, step: Step) {
+        let mut steps = self.steps();
+        match steps.iter_mut().rfind(|other| other.start == step.start) {
+            Some(other) => other.add(&step),
+            None => {
+                if steps.len() == STEPS {
+                    steps.pop_front();
+                }
+                steps.push_back(step);
             }
-            steps.push_back(Step { start, sent: sketch(), ended: sketch() });
-        }
-        if let Some(step) = steps.back_mut() {
-            step.sent.add(micros(timeline.since_arrival(sent)));
-            step.ended.add(micros(timeline.since_arrival(ended)));
         }
     }
 }
 
-impl Reader for Totals {
-    fn ended(&self, timeline: &Arc<Shared>) {
-        let timeline = timeline.lock();
-        timeline.tasks.iter().for_each(|task| self.count(&timeline, task));
-        self.time(&timeline);
+impl Totals {
+    /// Counts the tasks of a request that has ended, and measures the request's latency.
+    pub(super) fn count(&self, timeline: &Timeline) {
+        let Self { names, threads, .. } = self;
+        let mut part = threads.own();
+        timeline.tasks().filter(|task| task.end.is_some()).for_each(|task| part.count(names, timeline, task));
+        let previous = part.time(timeline);
+        drop(part);
+        if let Some(previous) = previous {
+            self.keep(previous);
+        }
     }
 }
 
 impl Total {
-    fn new() -> Self {
-        Self { states: BTreeMap::new(), wait: sketch(), duration: sketch(), errors: Vec::new() }
+    fn count(&mut self, timeline: &Timeline, task: TaskTimeline<'_>) {
+        let Some(end) = task.end else { return };
+        let state = view::state(task);
+        *self.states.entry(state).or_default() += 1;
+        if let Some(first) = task.attempts.first() {
+            self.wait.record(timeline.wait(task, first.began));
+            self.duration.record(end.at.since(first.began));
+        }
+        // Only a task with attempts has an error of its own. If a task has no attempt, its error is the error of an
+        // earlier failed task, so the error does not count here.
+        if let (Some(error), false) = (task.error, task.attempts.is_empty()) {
+            let (error, last) = (error.chars().take(ERROR).collect(), timeline.id().to_owned());
+            self.add_error(ErrorGroup { error, state, count: 1, last, time: timeline.facts.time });
+        }
+    }
+
+    /// Adds the totals of another thread.
+    fn add(&mut self, other: &Self) {
+        for (state, count) in &other.states {
+            *self.states.entry(state).or_default() += count;
+        }
+        self.wait.add(&other.wait);
+        self.duration.add(&other.duration);
+        other.errors.iter().for_each(|group| self.add_error(group.clone()));
+    }
+
+    fn add_error(&mut self, new: ErrorGroup) {
+        let known = self.errors.iter().position(|group| group.state == new.state && group.error == new.error);
+        if let Some(known) = known.and_then(|known| self.errors.get_mut(known)) {
+            known.count += new.count;
+            if new.time >= known.time {
+                (known.last, known.time) = (new.last, new.time);
+            }
+        } else if self.errors.len() < ERRORS {
+            self.errors.push(new);
+        }
     }
 }
 
-impl Percentiles {
-    /// Calculates the percentiles of the values in `sketch`. Returns `None` if the sketch has no values.
-    fn of(sketch: &DDSketch) -> Option<Self> {
-        let at = |quantile| sketch.quantile(quantile).ok().flatten().map(|micros| micros.round() as u64);
-        Some(Self { p50: at(0.5)?, p90: at(0.9)?, p99: at(0.99)? })
+impl Step {
+    fn new(start: u64) -> Self {
+        Self { start, sent: Times::default(), ended: Times::default() }
+    }
+
+    fn point(&self) -> Point {
+        Point {
+            time: timestamp::of(UNIX_EPOCH + Duration::from_secs(self.start)),
+            count: self.ended.count(),
+            sent: self.sent.percentiles(),
+            ended: self.ended.percentiles(),
+        }
+    }
+
+    /// Adds the latency of another thread.
+    fn add(&mut self, other: &Self) {
+        self.sent.add(&other.sent);
+        self.ended.add(&other.ended);
     }
 }
 
-/// Makes an empty sketch, which collects times in microseconds. The percentiles that the sketch returns have an error
-/// of at most 1 %.
-fn sketch() -> DDSketch {
-    DDSketch::new(Config::defaults())
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Converts a time to seconds since 1970.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

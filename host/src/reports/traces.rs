@@ -16,7 +16,7 @@ use opentelemetry_sdk::trace::SpanData;
 use uuid::Uuid;
 
 use crate::tasks::readers::Reader;
-use crate::tasks::timeline::{Shared, Timeline};
+use crate::tasks::timeline::Timeline;
 use crate::telemetry::otlp::spans::Spans;
 use crate::telemetry::otlp::trace::Trace;
 
@@ -25,8 +25,8 @@ pub(super) struct Traces(pub(super) Arc<Spans>);
 
 impl Reader for Traces {
     fn answered(&self, timeline: &Timeline) {
-        let Some(asked) = &timeline.asked else { return };
-        let client = asked.traceparent.as_ref().and_then(|value| value.to_str().ok()).map(|parent| (parent, None));
+        let Some(asked) = &timeline.facts.asked else { return };
+        let client = asked.traceparent.map(|parent| (timeline.text(parent), None));
         let trace = Trace::of_request(self.0.clone(), client, Uuid::now_v7().as_u128());
         if trace.is_sampled() {
             self.0.send(1, || [request::span(timeline, &trace, asked)]);
@@ -34,16 +34,15 @@ impl Reader for Traces {
     }
 
     fn sent(&self, timeline: &Timeline) {
-        if let Some((trace, asked)) = sampled(timeline).zip(timeline.asked.as_ref()) {
+        if let Some((trace, asked)) = sampled(timeline).zip(timeline.facts.asked.as_ref()) {
             trace.spans.send(1, || [request::span(timeline, trace, asked)]);
         }
     }
 
-    fn ended(&self, timeline: &Arc<Shared>) {
-        let timeline = timeline.lock();
-        if let Some(trace) = sampled(&timeline) {
-            let count = timeline.tasks.iter().map(task::count).sum();
-            trace.spans.send(count, || spans(&timeline, trace));
+    fn ended(&self, timeline: &Timeline) {
+        if let Some(trace) = sampled(timeline) {
+            let count = timeline.tasks().map(task::count).sum();
+            trace.spans.send(count, || spans(timeline, trace));
         }
     }
 }
@@ -54,5 +53,5 @@ fn sampled(timeline: &Timeline) -> Option<&Trace> {
 }
 
 fn spans(timeline: &Timeline, trace: &Trace) -> Vec<SpanData> {
-    timeline.tasks.iter().flat_map(|task| task::spans(timeline, trace, task)).collect()
+    timeline.tasks().flat_map(|task| task::spans(timeline, trace, task)).collect()
 }

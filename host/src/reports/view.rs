@@ -2,13 +2,10 @@
 //! since the request arrived.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
-use epilogue_rules::trace;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::bindings::ResponseOutcome;
-use crate::tasks::timeline::{Attempt, Line, TaskTimeline, Timeline};
+use crate::tasks::timeline::{Attempt, Facts, Line, Moment, Outcome, Stream, TaskTimeline, Timeline};
 use crate::telemetry::timestamp;
 
 /// The short form of a request or a batch, for one line in a list.
@@ -94,7 +91,7 @@ struct AttemptView {
 struct LineView {
     at: u64,
     task: Option<u64>,
-    stream: &'static str,
+    stream: Stream,
     text: String,
 }
 
@@ -107,29 +104,28 @@ struct EndView {
 
 impl Summary {
     pub(crate) fn of(timeline: &Timeline) -> Self {
-        let micros = |moment| micros(timeline, moment);
-        let asked = timeline.asked.as_ref();
+        let asked = timeline.facts.asked.as_ref();
         let mut tasks: BTreeMap<String, usize> = BTreeMap::new();
-        for task in &timeline.tasks {
+        for task in timeline.tasks() {
             *tasks.entry(state(task).to_owned()).or_default() += 1;
         }
-        let (outcome, error) = outcome(&timeline.outcome);
+        let (outcome, error) = outcome(timeline);
         Self {
-            id: timeline.id.clone(),
-            time: timestamp::of(timeline.time),
-            component: timeline.component.clone(),
+            id: timeline.id().to_owned(),
+            time: timestamp::of(timeline.facts.time),
+            component: timeline.component().to_owned(),
             batch: asked.is_none(),
-            method: asked.map(|asked| asked.method.to_string()),
-            path: asked.map(|asked| asked.path.clone()),
-            route: asked.map(|asked| asked.route.clone()),
-            status: asked.filter(|_| timeline.responded.is_some()).map(|_| timeline.status.as_u16()),
+            method: asked.map(|asked| timeline.text(asked.method).to_owned()),
+            path: asked.map(|asked| timeline.text(asked.path).to_owned()),
+            route: asked.map(|asked| timeline.text(asked.route).to_owned()),
+            status: asked.filter(|_| timeline.facts.responded.is_some()).map(|_| timeline.facts.status),
             outcome: outcome.to_owned(),
             error: error.map(str::to_owned),
             phase: phase(timeline),
-            responded: timeline.responded.map(micros),
-            sent: timeline.sent.map(micros),
-            ended: timeline.ended.map(micros),
-            now: micros(timeline.ended.unwrap_or_else(Instant::now)),
+            responded: timeline.facts.responded.map(Moment::micros),
+            sent: timeline.facts.sent.map(Moment::micros),
+            ended: timeline.facts.ended.map(Moment::micros),
+            now: timeline.facts.ended.unwrap_or_else(|| timeline.now()).micros(),
             tasks: Some(tasks),
         }
     }
@@ -137,51 +133,54 @@ impl Summary {
 
 impl Detail {
     pub(crate) fn of(timeline: &Timeline) -> Self {
-        let micros = |moment| micros(timeline, moment);
         let attempt = |attempt: &Attempt| AttemptView {
             number: attempt.number,
-            began: micros(attempt.began),
-            ended: attempt.ended.map(micros),
+            began: attempt.began.micros(),
+            ended: attempt.end.map(|end| end.at.micros()),
             instance: attempt.instance,
-            state: attempt.result.as_ref().map(|(state, _)| state.as_str()),
-            error: attempt.result.as_ref().and_then(|(_, error)| error.clone()),
+            state: attempt.end.map(|end| end.state.as_str()),
+            error: attempt.end.and_then(|end| Some(timeline.text(end.error?).to_owned())),
         };
-        let task = |task: &TaskTimeline| TaskView {
+        let task = |task: TaskTimeline<'_>| TaskView {
             id: task.id,
-            name: task.name.clone(),
-            component: task.component.to_string(),
-            added: micros(task.added),
+            name: task.name.to_owned(),
+            component: task.component.to_owned(),
+            added: task.added.micros(),
             timeout: task.timeout.map(|timeout| u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX)),
             attempts: task.attempts.iter().map(attempt).collect(),
-            end: task.end.as_ref().map(|end| EndView {
-                at: micros(end.at),
+            end: task.end.map(|end| EndView {
+                at: end.at.micros(),
                 state: end.fate.as_str(),
-                error: end.error.clone(),
+                error: task.error.map(str::to_owned),
             }),
         };
         let line = |line: &Line| LineView {
-            at: micros(line.at),
+            at: line.at.micros(),
             task: line.task,
             stream: line.stream,
-            text: line.text.clone(),
+            text: timeline.text(line.text).to_owned(),
         };
         Self {
             summary: Summary { tasks: None, ..Summary::of(timeline) },
-            trace_id: trace::id(&timeline.trace_context.traceparent).to_owned(),
-            client: timeline.asked.as_ref().map(|asked| asked.client.to_string()),
-            bytes: timeline.bytes,
-            fresh_instances: timeline.fresh_instances,
-            tasks: timeline.tasks.iter().map(task).collect(),
-            teardowns: timeline.teardowns.iter().map(|(start, end)| (micros(*start), end.map(micros))).collect(),
-            lines: timeline.lines.iter().map(line).collect(),
+            trace_id: timeline.trace_id().into_owned(),
+            client: timeline.facts.asked.as_ref().map(|asked| asked.client.to_string()),
+            bytes: timeline.facts.bytes,
+            fresh_instances: timeline.facts.fresh_instances,
+            tasks: timeline.tasks().map(task).collect(),
+            teardowns: timeline
+                .teardowns()
+                .iter()
+                .map(|(start, end)| (start.micros(), end.map(Moment::micros)))
+                .collect(),
+            lines: timeline.lines().iter().map(line).collect(),
             stop: None,
         }
     }
 }
 
 /// Returns the word for a task's state: `running`, `waiting`, or the state in which the task ended.
-pub(crate) fn state(task: &TaskTimeline) -> &'static str {
-    match &task.end {
+pub(crate) fn state(task: TaskTimeline<'_>) -> &'static str {
+    match task.end {
         Some(end) => end.fate.as_str(),
         None if task.is_running() => "running",
         None => "waiting",
@@ -189,24 +188,20 @@ pub(crate) fn state(task: &TaskTimeline) -> &'static str {
 }
 
 /// Returns the word for a response's outcome. If the response or the handler has failed, also returns the reason.
-pub(crate) fn outcome(outcome: &ResponseOutcome) -> (&'static str, Option<&str>) {
-    match outcome {
-        ResponseOutcome::Delivered => ("delivered", None),
-        ResponseOutcome::ClientGone => ("client-gone", None),
-        ResponseOutcome::ResponseFailed(error) => ("response-failed", Some(error)),
-        ResponseOutcome::HandlerFailed(error) => ("handler-failed", Some(error)),
+pub(crate) fn outcome(timeline: &Timeline) -> (&'static str, Option<&str>) {
+    match timeline.facts.outcome {
+        Outcome::Delivered => ("delivered", None),
+        Outcome::ClientGone => ("client-gone", None),
+        Outcome::ResponseFailed(error) => ("response-failed", Some(timeline.text(error))),
+        Outcome::HandlerFailed(error) => ("handler-failed", Some(timeline.text(error))),
     }
 }
 
 fn phase(timeline: &Timeline) -> Phase {
-    match timeline {
-        Timeline { ended: Some(_), .. } => Phase::Ended,
-        Timeline { asked: None, .. } | Timeline { sent: Some(_), .. } => Phase::Draining,
-        Timeline { responded: Some(_), .. } => Phase::Sending,
+    match timeline.facts {
+        Facts { ended: Some(_), .. } => Phase::Ended,
+        Facts { asked: None, .. } | Facts { sent: Some(_), .. } => Phase::Draining,
+        Facts { responded: Some(_), .. } => Phase::Sending,
         _ => Phase::Handling,
     }
-}
-
-fn micros(timeline: &Timeline, moment: Instant) -> u64 {
-    u64::try_from(timeline.since_arrival(moment).as_micros()).unwrap_or(u64::MAX)
 }

@@ -25,6 +25,14 @@ use crate::tasks::record::{Retry, TaskRecord, TaskState};
 /// The longest pause between two attempts to create a new instance.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 
+/// How an attempt of a task ended, and when.
+pub(crate) struct Attempted {
+    pub(crate) state: TaskState,
+    /// The reason if the attempt did not succeed.
+    pub(crate) error: Option<String>,
+    pub(crate) ended: Instant,
+}
+
 impl Life {
     /// Runs the tasks in the order in which the guest has added them, until the queue is empty. A running task may add
     /// more tasks.
@@ -112,21 +120,26 @@ impl Life {
         loop {
             attempt += 1;
             self.running = Some(self.record_of(&task, TaskState::Abandoned, attempt, None));
-            let (state, error) = self.attempt(&mut task, attempt, now).await;
+            let attempted = self.attempt(&mut task, attempt, now).await;
             let orphaned = task.instance_bound && !self.has_instance();
-            let last = attempt >= task.max_attempts || !state.is_failure() || orphaned;
-            if last || !self.wait_to_retry(&task, attempt, error.as_deref()).await {
+            if attempt >= task.max_attempts || !attempted.state.is_failure() || orphaned {
+                return self.record_after(&task, attempt, start, attempted);
+            }
+            self.note_attempt_end(task.id, &attempted);
+            let Attempted { state, error, .. } = attempted;
+            let again = self.wait_to_retry(&task, attempt, error.as_deref()).await;
+            now = Instant::now();
+            if !again {
                 // The host has stopped before the task's next attempt, so the failed attempt is not the reason for the
                 // task's end.
-                let state = if !last && self.has_stopped() { TaskState::Abandoned } else { state };
-                return TaskRecord { elapsed: start.elapsed(), ..self.record_of(&task, state, attempt, error) };
+                let state = if self.has_stopped() { TaskState::Abandoned } else { state };
+                return self.record_after(&task, attempt, start, Attempted { state, error, ended: now });
             }
-            now = Instant::now();
         }
     }
 
     /// Runs one attempt of a task. `now` is the planned start of the attempt.
-    pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32, now: Instant) -> (TaskState, Option<String>) {
+    pub(crate) async fn attempt(&mut self, task: &mut Task, attempt: u32, now: Instant) -> Attempted {
         // Events that other code logs during the attempt, such as events of outgoing requests, get these fields.
         let RequestIds { request, trace_id } = self.scope.ids();
         let span = tracing::info_span!(
@@ -145,7 +158,10 @@ impl Life {
         let limit = task.timeout.map_or(own, |asked| asked.min(own));
         let Ready { instance, start, budget_left } = match self.instance(now, task, attempt).await {
             Ok(ready) => ready,
-            Err(error) => return (TaskState::Abandoned, Some(error.to_string())),
+            Err(error) => {
+                let (state, error) = (TaskState::Abandoned, Some(error.to_string()));
+                return Attempted { state, error, ended: Instant::now() };
+            }
         };
         let limit = limit.min(budget_left);
         let (state, error) = match instance.run_task(task.layer, call, start, limit).instrument(span).await {
@@ -162,8 +178,15 @@ impl Life {
             }
         };
         self.scope.calls_belong_to(None);
-        self.scope.note(|timeline| timeline.attempt_ended(task.id, state, error.as_deref()));
-        (state, error)
+        Attempted { state, error, ended: Instant::now() }
+    }
+
+    /// Makes the record of a task that has ended after its last attempt, which is `attempted`. `start` is the start of
+    /// the first attempt.
+    pub(crate) fn record_after(&self, task: &Task, attempt: u32, start: Instant, attempted: Attempted) -> TaskRecord {
+        let Attempted { state, error, ended } = attempted;
+        let record = self.record_of(task, state, attempt, error);
+        TaskRecord { elapsed: ended - start, ended: Some(ended), ..record }
     }
 
     /// Makes the record of a task that ends in `state`, with a duration of zero. Does not add the task's record to the
@@ -178,6 +201,7 @@ impl Life {
             dead: false,
             attempt,
             elapsed: Duration::ZERO,
+            ended: None,
             error,
         }
     }

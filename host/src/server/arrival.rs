@@ -7,7 +7,7 @@ use futures::future::AbortHandle;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use wasmtime_wasi_http::WasiBody;
@@ -16,10 +16,12 @@ use wasmtime_wasi_http::handler::Request as GuestRequest;
 use crate::component::pool::Pool;
 use crate::server::request_headers::{Peer, set_right};
 use crate::server::spin_headers::{Origin, set_spin_headers};
-use crate::tasks::timeline::{Asked, Timeline};
+use crate::tasks::timeline::{Asked, Text, Timeline};
 use crate::wire::answer::plain;
 use crate::wire::incoming::{IncomingBody, Upload};
 use crate::wire::reply::{Awaited, ConnectionShared, Reply};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A request with normalized headers, and the [`Reply`] that sends the response.
 pub(super) struct Arrival {
@@ -42,7 +44,7 @@ impl Arrival {
     ) -> (Option<Self>, Awaited) {
         let (mut parts, body) = request.into_parts();
         let upload = Upload::of(&body, &shared.unflushed, &shared.activity.address);
-        let timeline = shared.readers.any().then(|| Timeline::begin(Some(asked(&parts, peer))).into());
+        let timeline = shared.observer.readers.begin(|timeline| fill(timeline, &parts, peer));
         let (reply, response) = Reply::new(shared, sender, &parts, upload.clone(), timeline);
         let client = peer.client;
         match set_right(&mut parts, !body.is_end_stream(), peer) {
@@ -72,8 +74,10 @@ impl Arrival {
         pool: &Pool,
         matched: &RouteMatch<'_, T>,
     ) -> Option<(GuestRequest, Reply)> {
-        if let Some(asked) = self.reply.timeline.as_mut().and_then(|timeline| timeline.asked.as_mut()) {
-            matched.pattern.clone_into(&mut asked.route);
+        if let Some(shared) = &self.reply.timeline {
+            let mut timeline = shared.lock();
+            let route = timeline.keep(matched.pattern);
+            timeline.facts.asked.iter_mut().for_each(|asked| asked.route = route);
         }
         let settings = &pool.component.settings;
         let body = IncomingBody::new(self.body, settings, &self.upload);
@@ -88,19 +92,30 @@ impl Arrival {
     }
 }
 
-/// Copies the properties of a request that the host's reports show. The host calls this function before it normalizes
-/// the request, so the reports show what the client sent.
-fn asked(request: &Parts, peer: &Peer) -> Asked {
-    let host = || request.headers.get(HOST).and_then(|host| host.to_str().ok());
-    Asked {
-        method: request.method.clone(),
-        path: request.uri.path().to_owned(),
-        scheme: if peer.scheme == Scheme::HTTPS { "https" } else { "http" },
-        version: request.version,
-        authority: request.uri.authority().map(Authority::as_str).or_else(host).map(str::to_owned),
+/// Adds the properties of a request to its timeline. The host calls this function before it normalizes the request, so
+/// the reports show what the client sent.
+fn fill(timeline: &mut Timeline, request: &Parts, peer: &Peer) {
+    let header = |name| request.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let authority = request.uri.authority().map(Authority::as_str).or_else(|| header(HOST));
+    timeline.facts.asked = Some(Asked {
+        method: timeline.keep(request.method.as_str()),
+        path: timeline.keep(request.uri.path()),
+        is_https: peer.scheme == Scheme::HTTPS,
+        version: timeline.keep(version(request.version)),
+        authority: authority.map(|authority| timeline.keep(authority)),
         client: peer.client,
-        route: String::new(),
-        traceparent: request.headers.get("traceparent").cloned(),
+        route: Text::default(),
+        traceparent: header(TRACEPARENT).map(|traceparent| timeline.keep(traceparent)),
         request_id: None,
+    });
+}
+
+/// Returns the version of HTTP as text for the attribute `network.protocol.version`.
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
     }
 }

@@ -104,7 +104,7 @@ async fn converse(
         activity: Activity::new(address),
         send_timeout: options.send_timeout,
         has_left: Rc::new(|| false),
-        readers: thread.host.observer.readers.clone(),
+        observer: thread.observer.clone(),
         request_id: RequestId::Off,
     };
     let peer = Peer { scheme: Scheme::HTTP, client: CALLER, local: CALLER };

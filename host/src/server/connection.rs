@@ -56,7 +56,7 @@ async fn speak(thread: Rc<ServerThread>, io: impl ClientIo, peer: Peer) {
         activity: Activity::new(thread.host.addresses.of(peer.client.ip())),
         send_timeout: options.send_timeout,
         has_left: Rc::new(move || client.upgrade().is_none_or(|client| client.borrow().has_left())),
-        readers: thread.host.observer.readers.clone(),
+        observer: thread.observer.clone(),
         request_id: options.request_id,
     };
     if converse(&thread, io.clone(), Rc::new(peer), &shared).await && shared.unflushed.is_unread() {

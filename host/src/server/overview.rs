@@ -14,10 +14,10 @@ use crate::app::version::Replacer;
 use crate::budget::{memory, refusals};
 use crate::component::pool;
 use crate::process::shutdown::Shutdown;
-use crate::reports::live::Live;
 use crate::reports::view::Summary;
 use crate::server::progress::Progress;
 use crate::tasks::leases::{self, Worker};
+use crate::tasks::live::Live;
 use crate::tasks::store::TaskStore;
 use crate::tasks::timeline::Timeline;
 use crate::telemetry::timestamp;
@@ -146,7 +146,7 @@ impl Overview {
     /// `None` if the shutdown has not begun.
     pub(crate) fn stopping_since(&self, timeline: &Timeline) -> Option<u64> {
         let begun = self.0.shutdown.end()?.checked_sub(self.0.options.grace)?;
-        u64::try_from(timeline.since_arrival(begun.into_std()).as_micros()).ok()
+        Some(timeline.moment(begun.into_std()).micros())
     }
 
     /// Returns the current state of the process. Also asks the task engine, and waits for the answer no longer than

@@ -72,6 +72,9 @@ impl Host {
 pub(crate) struct ServerThread {
     pub(crate) host: Arc<Host>,
     pub(crate) shutdown: Shutdown,
+    /// The host's observer. The threads have separate reference counts, because a shared one would slow down each
+    /// request.
+    pub(super) observer: Rc<Observer>,
     versions: RefCell<watch::Receiver<Arc<Version>>>,
     serving: RefCell<Rc<Serving>>,
     /// Tracks the connections and requests of this thread that have not ended.
@@ -123,6 +126,7 @@ impl ServerThread {
             versions: versions.into(),
             serving: RefCell::new(serving.into()),
             lag: host.options.max_lag.limit().map(Lag::new),
+            observer: Rc::new(host.observer.clone()),
             host,
             shutdown,
             alive: TaskTracker::new(),
@@ -157,7 +161,7 @@ impl ServerThread {
     /// Starts an admitted request in its own tokio task.
     pub(super) fn live(&self, pool: Rc<Pool>, slot: Slot, request: Request, reply: Reply) {
         self.ticks.come();
-        let observer = self.host.observer.clone();
+        let observer = self.observer.clone();
         // The future is boxed at once, because it takes some kilobytes and would otherwise be copied several times.
         self.alive.spawn_local(Box::pin(request::serve(pool, slot, observer, request, reply)));
     }

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use crate::tasks::live::Live;
 use crate::tasks::timeline::{Shared, Timeline};
 use crate::telemetry::otlp::spans::Spans;
 
-/// Gets the timelines of requests and batches. Serving threads and workers call these functions, so each function must
-/// be short and must not block.
+/// Gets the timelines of requests and batches. Serving threads and workers call these functions with the timeline
+/// locked, so each function must be short and must not block.
 pub(crate) trait Reader: Send + Sync {
     /// The host calls this function right before the handler of a request runs, or right before a batch runs.
-    fn began(&self, timeline: &Arc<Shared>) {
-        _ = timeline;
+    /// `traceparent` is the header that the guest gets.
+    fn began(&self, timeline: &Timeline, traceparent: &str) {
+        _ = (timeline, traceparent);
     }
 
     /// The host calls this function when the host has answered a request itself, without a component.
@@ -24,9 +26,16 @@ pub(crate) trait Reader: Send + Sync {
     }
 
     /// The host calls this function when a request or a batch has ended, including all tasks and teardowns.
-    fn ended(&self, timeline: &Arc<Shared>) {
+    fn ended(&self, timeline: &Timeline) {
         _ = timeline;
     }
+}
+
+/// Keeps timelines for the time after their requests.
+pub(crate) trait Keeper: Send + Sync {
+    /// The host calls this function last, when all readers have seen that a request or a batch has ended. The function
+    /// must be short and must not block.
+    fn keep(&self, ended: Arc<Shared>);
 }
 
 /// All readers of timelines in this process. If this process has no reader, the host records no timelines. Cloning this
@@ -34,20 +43,46 @@ pub(crate) trait Reader: Send + Sync {
 #[derive(Clone, Default)]
 pub(crate) struct Readers {
     readers: Option<Arc<[Box<dyn Reader>]>>,
+    keeper: Option<Arc<dyn Keeper>>,
+    /// The requests and batches that have not ended.
+    pub(crate) live: Live,
     /// True if the timelines also contain the output of guests.
-    pub(crate) want_output: bool,
+    want_output: bool,
     /// Exports the spans of requests and tasks. The value is `None` if the host exports no traces.
     pub(crate) spans: Option<Arc<Spans>>,
 }
 
 impl Readers {
-    pub(crate) fn new(readers: Vec<Box<dyn Reader>>, want_output: bool, spans: Option<Arc<Spans>>) -> Self {
-        Self { readers: (!readers.is_empty()).then(|| readers.into()), want_output, spans }
+    /// Makes the readers of a process in which the operator has turned on at least one report. If a keeper exists, the
+    /// timelines also contain the output of guests.
+    pub(crate) fn new(
+        readers: Vec<Box<dyn Reader>>,
+        keeper: Option<Arc<dyn Keeper>>,
+        spans: Option<Arc<Spans>>,
+    ) -> Self {
+        let want_output = keeper.is_some();
+        Self { readers: Some(readers.into()), keeper, live: Live::default(), want_output, spans }
     }
 
-    /// Reports whether at least one reader exists.
-    pub(crate) fn any(&self) -> bool {
-        self.readers.is_some()
+    /// Ends a timeline, and passes it to all readers.
+    pub(crate) fn end(&self, shared: &Arc<Shared>) {
+        {
+            let mut timeline = shared.lock();
+            timeline.facts.ended = Some(timeline.now());
+            self.each(|reader| reader.ended(&timeline));
+        }
+        // For a moment, the request is both live and kept, so that a person who looks at both sees the request.
+        if let Some(keeper) = &self.keeper {
+            keeper.keep(shared.clone());
+            self.live.remove(shared);
+        } else if let Some(ended) = self.live.remove(shared) {
+            ended.recycle();
+        }
+    }
+
+    /// Begins a timeline if the operator has turned on a report. `fill` adds the first facts.
+    pub(crate) fn begin(&self, fill: impl FnOnce(&mut Timeline)) -> Option<Arc<Shared>> {
+        self.readers.is_some().then(|| Shared::begin(self.want_output, fill))
     }
 
     pub(crate) fn each(&self, call: impl Fn(&dyn Reader)) {

@@ -7,6 +7,7 @@ use epilogue_engines::{self as engines, Batch};
 use epilogue_rules::duration::Shown;
 use epilogue_rules::words;
 use http::StatusCode;
+use tokio::time::Instant;
 
 pub use epilogue_rules::state::TaskState;
 
@@ -33,6 +34,9 @@ pub struct TaskRecord {
     pub attempt: u32,
     /// The time from the start of the first attempt to the task's end, or zero if the task never started.
     pub elapsed: Duration,
+    /// The time at which the task ended. The value is `None` if the task never started, or if the host has dropped the
+    /// task's request.
+    pub ended: Option<Instant>,
     /// The reason why the task did not succeed. If Rust code has panicked, the reason looks like `panicked at
     /// src/lib.rs:1:2: message`. After any other trap, the text contains the trap's reason and the last text that the
     /// task wrote to stderr.
@@ -51,6 +55,7 @@ impl TaskRecord {
             dead: false,
             attempt: 0,
             elapsed: Duration::ZERO,
+            ended: None,
             error: None,
         }
     }

@@ -28,14 +28,19 @@ pub(crate) struct Scope {
     queue: Mutex<Queue>,
     /// The trace that the request is part of. The value is `None` if the host exports no traces.
     pub(crate) trace: Option<Arc<Trace>>,
-    /// The timeline of the request. The value is empty if no report reads timelines.
-    pub(crate) timeline: OnceLock<Arc<Shared>>,
+    /// The timeline of the request. The value is `None` if no report reads timelines.
+    pub(crate) timeline: Option<Arc<Shared>>,
 }
 
 impl Scope {
     /// Makes the scope of a request that arrived with `headers`. If `spans` is set, the host exports traces, the
     /// request gets its own span, and the guest sees the request's span instead of the client's span.
-    pub(crate) fn new(headers: &HeaderMap, queue: Queue, spans: Option<&Arc<Spans>>) -> Self {
+    pub(crate) fn new(
+        headers: &HeaderMap,
+        queue: Queue,
+        spans: Option<&Arc<Spans>>,
+        timeline: Option<Arc<Shared>>,
+    ) -> Self {
         let id = Uuid::now_v7();
         let mut trace_context = trace_context(headers, &id);
         let trace = spans.map(|spans| {
@@ -54,7 +59,7 @@ impl Scope {
             outcome: OnceLock::new(),
             key: None,
             queue: Mutex::new(queue),
-            timeline: OnceLock::new(),
+            timeline,
         }
     }
 
@@ -66,6 +71,7 @@ impl Scope {
         trace_context: TraceContext,
         queue: Queue,
         trace: Option<Trace>,
+        timeline: Option<Arc<Shared>>,
     ) -> Self {
         Self {
             id,
@@ -74,7 +80,7 @@ impl Scope {
             outcome: OnceLock::new(),
             key: Some(key),
             queue: Mutex::new(queue),
-            timeline: OnceLock::new(),
+            timeline,
         }
     }
 
@@ -101,24 +107,14 @@ impl Scope {
         format!("{}:{task}", self.key.as_ref().unwrap_or(&self.id))
     }
 
-    /// From now on, records this request's timeline. If `has_output` is true, the timeline also contains the guest's
-    /// output.
-    pub(crate) fn follow(&self, mut timeline: Timeline, component: &str, has_output: bool) -> &Arc<Shared> {
-        timeline.id.clone_from(&self.id);
-        timeline.trace_context = self.trace_context.clone();
-        timeline.trace.clone_from(&self.trace);
-        component.clone_into(&mut timeline.component);
-        self.timeline.get_or_init(|| Shared::new(timeline, has_output))
-    }
-
     /// Returns the request's timeline, if the host records the guest's output in this timeline.
     pub(crate) fn output(&self) -> Option<&Arc<Shared>> {
-        self.timeline.get().filter(|shared| shared.has_output)
+        self.timeline.as_ref().filter(|shared| shared.has_output)
     }
 
     /// Calls `write` with the request's timeline, if the host records the timeline.
     pub(crate) fn note(&self, write: impl FnOnce(&mut Timeline)) {
-        if let Some(timeline) = self.timeline.get() {
+        if let Some(timeline) = &self.timeline {
             write(&mut timeline.lock());
         }
     }

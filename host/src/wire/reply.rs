@@ -16,8 +16,8 @@ use tokio::time::sleep;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::budget::address::Address;
-use crate::tasks::readers::Readers;
-use crate::tasks::timeline::Timeline;
+use crate::tasks::observer::Observer;
+use crate::tasks::timeline::Shared;
 use crate::wire::activity::Activity;
 use crate::wire::incoming::{BadUpload, Upload};
 use crate::wire::sent::{self, Patience, Sent, TrackedBody, Unflushed};
@@ -40,8 +40,8 @@ pub(crate) struct ConnectionShared {
     /// Reports whether the client has closed its side of the connection. The function also works if the host has not
     /// read everything that the client sent.
     pub(crate) has_left: Rc<dyn Fn() -> bool>,
-    /// The readers, such as the dashboard, that get the timelines of requests.
-    pub(crate) readers: Readers,
+    /// Has the readers, such as the dashboard, that get the timelines of requests.
+    pub(crate) observer: Rc<Observer>,
     /// How the host sets the header `x-request-id`.
     pub(crate) request_id: RequestId,
 }
@@ -55,10 +55,9 @@ pub(crate) struct Reply {
     method: Method,
     version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
-    /// The request's timeline. The value is `None` if no reader wants the timeline, or if the code that serves the
-    /// request has taken the timeline.
-    pub(crate) timeline: Option<Box<Timeline>>,
-    readers: Readers,
+    /// The request's timeline. The value is `None` if no reader wants the timeline, or if a component serves the request.
+    pub(crate) timeline: Option<Arc<Shared>>,
+    observer: Rc<Observer>,
     /// The value of the response's header `x-request-id`. The value is `None` if the host does not set the header.
     request_id: Option<HeaderValue>,
     mode: RequestId,
@@ -73,14 +72,16 @@ impl Reply {
         sender: AbortHandle,
         request: &Parts,
         upload: Upload,
-        mut timeline: Option<Box<Timeline>>,
+        timeline: Option<Arc<Shared>>,
     ) -> (Self, Awaited) {
         let request_id = match shared.request_id {
             RequestId::Trust => clients_id(&request.headers).cloned(),
             RequestId::Return | RequestId::Off => None,
         };
-        if let Some(asked) = timeline.as_mut().and_then(|timeline| timeline.asked.as_mut()) {
-            asked.request_id.clone_from(&request_id);
+        if let Some((shared, id)) = timeline.as_ref().zip(request_id.as_ref()) {
+            let mut timeline = shared.lock();
+            let id = id.to_str().ok().map(|id| timeline.keep(id));
+            timeline.facts.asked.iter_mut().for_each(|asked| asked.request_id = id);
         }
         let (response, receiver) = oneshot::channel();
         let awaited = Awaited { receiver, answered: false, activity: shared.activity.clone() };
@@ -93,7 +94,7 @@ impl Reply {
             version: request.version,
             response,
             timeline,
-            readers: shared.readers,
+            observer: shared.observer,
             request_id,
             mode: shared.request_id,
         };
@@ -132,9 +133,11 @@ impl Reply {
         }
     }
 
-    /// Sets the response's header `x-request-id` to `id`. Changes nothing if the host sends no such header, or if the
-    /// header already has the client's id.
-    pub(crate) fn identify(&mut self, id: &str) {
+    /// Records that a component serves the request with this id, so the component's code ends the timeline. Sets the
+    /// response's header `x-request-id` to `id`, unless the host sends no such header, or the header already has the
+    /// client's id.
+    pub(crate) fn pass_on(&mut self, id: &str) {
+        self.timeline = None;
         if self.request_id.is_none() && self.mode != RequestId::Off {
             self.request_id = HeaderValue::from_str(id).ok();
         }
@@ -145,11 +148,12 @@ impl Reply {
         if let Some(id) = self.request_id.take() {
             response.headers_mut().entry(X_REQUEST_ID).or_insert(id);
         }
-        if let Some(mut timeline) = self.timeline.take() {
+        if let Some(shared) = self.timeline.take() {
+            let mut timeline = shared.lock();
             // A timeline that is still here shows that no component has served the request.
             timeline.responds(response.status());
-            timeline.bytes = response.body().size_hint().exact().unwrap_or_default();
-            self.readers.each(|reader| reader.answered(&timeline));
+            timeline.facts.bytes = response.body().size_hint().exact().unwrap_or_default();
+            self.observer.readers.each(|reader| reader.answered(&timeline));
         }
         let (response, mut sent) = sent::track(&self.unflushed, &self.method, self.version, response);
         sent.limit(self.patience, self.upload);

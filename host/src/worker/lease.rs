@@ -28,7 +28,7 @@ use crate::telemetry::otlp::trace::Trace;
 
 /// Runs a leased batch. Returns if all tasks of the batch have ended, if a task must wait for its next attempt, if the
 /// host stops, or if the lease is lost.
-pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: Observer) {
+pub(super) async fn run(held: Held, batch: Batch, pools: &[Rc<Pool>], observer: Rc<Observer>) {
     let work = async {
         match LeasedBatch::begin(&held, &batch, pools, observer).await {
             Ok(mut leased) => leased.run().await,
@@ -92,7 +92,12 @@ enum End {
 
 impl<'a> LeasedBatch<'a> {
     /// Takes an instance of the batch's component, and prepares to run the batch's tasks.
-    async fn begin(held: &'a Held, batch: &'a Batch, pools: &[Rc<Pool>], observer: Observer) -> Result<Self, NotBegun> {
+    async fn begin(
+        held: &'a Held,
+        batch: &'a Batch,
+        pools: &[Rc<Pool>],
+        observer: Rc<Observer>,
+    ) -> Result<Self, NotBegun> {
         let (pool, layers) = find(pools, batch).ok_or_else(|| {
             let names: Vec<_> = batch.tasks.iter().map(|task| task.name.as_str()).collect();
             let (component, names) = (&batch.component, names.join(", "));
@@ -166,8 +171,10 @@ impl<'a> LeasedBatch<'a> {
         self.held.confirm().await?;
         let _running = life.observer.durable_task();
         let start = Instant::now();
-        let (state, error) = life.attempt(&mut task, attempt, start).await;
-        let record = TaskRecord { elapsed: start.elapsed(), ..life.record_of(&task, state, attempt, error) };
+        let attempted = life.attempt(&mut task, attempt, start).await;
+        let state = attempted.state;
+        life.note_attempt_end(task.id, &attempted);
+        let record = life.record_after(&task, attempt, start, attempted);
         if state == TaskState::Succeeded {
             self.held.checkpoint(index + 1).await?;
             life.record_task(record);
@@ -262,7 +269,8 @@ fn scope(batch: &Batch, pool: &Pool, observer: &Observer) -> Scope {
         let tasks = batch.tasks.iter().map(|task| task.id).collect();
         Trace::of_batch(spans, (&trace_context.traceparent, trace_context.tracestate.as_deref()), tasks)
     });
-    Scope::resume(batch.request_id.clone(), batch.key().to_owned(), trace_context, queue, trace)
+    let timeline = observer.readers.begin(|_| ());
+    Scope::resume(batch.request_id.clone(), batch.key().to_owned(), trace_context, queue, trace, timeline)
 }
 
 fn to_task(stored: &engines::Task, layer: usize) -> Task {

@@ -123,6 +123,7 @@ impl Shared {
         let share = (self.concurrency + self.threads - 1 - thread) / self.threads;
         let room = Arc::new(Semaphore::new(share.min(Semaphore::MAX_PERMITS)));
         let alive = TaskTracker::new();
+        let observer = Rc::new(self.observer.clone());
         loop {
             let permit = tokio::select! {
                 biased;
@@ -149,7 +150,7 @@ impl Shared {
                         _ = held.release().await;
                         continue;
                     }
-                    let (pools, observer) = (pools.clone(), self.observer.clone());
+                    let (pools, observer) = (pools.clone(), observer.clone());
                     let running = observer.batch();
                     alive.spawn_local(async move {
                         lease::run(held, batch, &pools, observer).await;

@@ -3,8 +3,6 @@
 //! adds a span of kind `producer` to the request's trace. The worker's `consumer` span has a link to the `producer`
 //! span.
 
-use std::time::Instant;
-
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Link, SpanContext, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
@@ -14,13 +12,13 @@ use crate::tasks::timeline::{Attempt, Fate, TaskTimeline, Timeline};
 use crate::telemetry::otlp::trace::{Trace, derived};
 
 /// Returns the number of spans that [`spans`] makes for a task.
-pub(super) fn count(task: &TaskTimeline) -> usize {
+pub(super) fn count(task: TaskTimeline<'_>) -> usize {
     1 + attempts(task).len()
 }
 
 /// Makes the spans of a task. The first span is for the whole task. If the task was retried, each attempt has one more
 /// span.
-pub(super) fn spans(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> Vec<SpanData> {
+pub(super) fn spans(timeline: &Timeline, trace: &Trace, task: TaskTimeline<'_>) -> Vec<SpanData> {
     let own = own(timeline, trace, task);
     let attempts = attempts(task).iter().map(|attempt| of_attempt(timeline, trace, &own, attempt));
     attempts.collect::<Vec<_>>().into_iter().chain([own.clone()]).collect()
@@ -28,32 +26,31 @@ pub(super) fn spans(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> 
 
 /// Returns the attempts for which the host makes separate spans. If a task has only one attempt, the result is empty,
 /// because the task's span already shows the attempt.
-fn attempts(task: &TaskTimeline) -> &[Attempt] {
-    if task.attempts.len() > 1 { &task.attempts } else { &[] }
+fn attempts(task: TaskTimeline<'_>) -> &[Attempt] {
+    if task.attempts.len() > 1 { task.attempts } else { &[] }
 }
 
-fn own(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> SpanData {
-    let fate = task.end.as_ref().map(|end| end.fate);
+fn own(timeline: &Timeline, trace: &Trace, task: TaskTimeline<'_>) -> SpanData {
+    let fate = task.end.map(|end| end.fate);
     let stored = fate == Some(Fate::Stored);
-    let end = task.end.as_ref().map(|end| end.at).or(task.attempts.last().and_then(|attempt| attempt.ended));
-    let end = end.unwrap_or_else(Instant::now);
+    let end = task.end.map(|end| end.at).or(task.attempts.last().and_then(|attempt| Some(attempt.end?.at)));
+    let end = end.unwrap_or_else(|| timeline.now());
     let start = task.attempts.first().map_or(end, |attempt| attempt.began);
     let (context, kind) = match stored {
         true => (trace.stored(task.id), SpanKind::Producer),
         false => (trace.task(task.id), SpanKind::Consumer),
     };
     let times = (timeline.wall(start), timeline.wall(end));
-    let mut span = trace.spans.span(context, kind, task.name.clone(), times);
+    let mut span = trace.spans.span(context, kind, task.name.to_owned(), times);
     // If the host stores a task before it sends the response, the storing is a part of the request.
-    let is_part = stored && timeline.asked.is_some() && timeline.sent.is_none_or(|sent| end <= sent);
+    let is_part = stored && timeline.facts.asked.is_some() && timeline.facts.sent.is_none_or(|sent| end <= sent);
     relate(&mut span, trace.origin(task.id), is_part || trace.spans.tasks_are_children);
     span.attributes = attributes(timeline, trace, task, fate);
-    let error = task.end.as_ref().and_then(|end| end.error.as_deref());
-    let last = task.attempts.last().and_then(|attempt| attempt.result.as_ref());
+    let last = task.attempts.last().and_then(|attempt| attempt.end);
     let (state, error) = match fate {
-        Some(Fate::Ended(state) | Fate::Dead(state)) => (Some(state), error),
+        Some(Fate::Ended(state) | Fate::Dead(state)) => (Some(state), task.error),
         // If the task has no fate, its last attempt has failed, and a worker will retry the task later.
-        None => (last.map(|(state, _)| *state), last.and_then(|(_, error)| error.as_deref())),
+        None => (last.map(|end| end.state), last.and_then(|end| Some(timeline.text(end.error?)))),
         Some(Fate::Stored) => (None, None),
     };
     describe(&mut span, state, error);
@@ -62,7 +59,7 @@ fn own(timeline: &Timeline, trace: &Trace, task: &TaskTimeline) -> SpanData {
 
 fn of_attempt(timeline: &Timeline, trace: &Trace, task: &SpanData, attempt: &Attempt) -> SpanData {
     let context = trace.with(derived(task.span_context.span_id(), u64::from(attempt.number)));
-    let end = attempt.ended.unwrap_or(attempt.began);
+    let end = attempt.end.map_or(attempt.began, |end| end.at);
     let times = (timeline.wall(attempt.began), timeline.wall(end));
     let mut span = trace.spans.span(context, SpanKind::Internal, format!("attempt {}", attempt.number), times);
     relate(&mut span, task.span_context.clone(), true);
@@ -70,8 +67,8 @@ fn of_attempt(timeline: &Timeline, trace: &Trace, task: &SpanData, attempt: &Att
         KeyValue::new("epilogue.task.attempt", i64::from(attempt.number)),
         KeyValue::new("epilogue.instance.fresh", attempt.instance > 0),
     ];
-    if let Some((state, error)) = &attempt.result {
-        describe(&mut span, Some(*state), error.as_deref());
+    if let Some(end) = attempt.end {
+        describe(&mut span, Some(end.state), end.error.map(|error| timeline.text(error)));
     }
     span
 }
@@ -99,12 +96,12 @@ fn describe(span: &mut SpanData, state: Option<TaskState>, error: Option<&str>) 
     }
 }
 
-fn attributes(timeline: &Timeline, trace: &Trace, task: &TaskTimeline, fate: Option<Fate>) -> Vec<KeyValue> {
+fn attributes(timeline: &Timeline, trace: &Trace, task: TaskTimeline<'_>, fate: Option<Fate>) -> Vec<KeyValue> {
     let mut attributes = vec![
-        KeyValue::new("epilogue.request.id", timeline.id.clone()),
-        KeyValue::new("epilogue.component", task.component.to_string()),
+        KeyValue::new("epilogue.request.id", timeline.id().to_owned()),
+        KeyValue::new("epilogue.component", task.component.to_owned()),
         KeyValue::new("epilogue.task.id", i64::try_from(task.id).unwrap_or(i64::MAX)),
-        KeyValue::new("epilogue.task.name", task.name.clone()),
+        KeyValue::new("epilogue.task.name", task.name.to_owned()),
     ];
     // If the task has no fate, a worker will retry the task.
     if let Some(fate) = fate {
@@ -121,8 +118,8 @@ fn attributes(timeline: &Timeline, trace: &Trace, task: &TaskTimeline, fate: Opt
             KeyValue::new("messaging.system", "epilogue"),
             KeyValue::new("messaging.operation.type", operation),
             KeyValue::new("messaging.operation.name", operation),
-            KeyValue::new("messaging.destination.name", task.component.to_string()),
-            KeyValue::new("messaging.message.id", format!("{}:{}", timeline.id, task.id)),
+            KeyValue::new("messaging.destination.name", task.component.to_owned()),
+            KeyValue::new("messaging.message.id", format!("{}:{}", timeline.id(), task.id)),
         ]);
     }
     attributes
