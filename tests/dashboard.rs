@@ -1,6 +1,7 @@
 //! The dashboard's JSON interface: what it shows, what it changes, and who may ask. `tests/dashboard/` has the tests of its
 //! pages in a browser.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -118,6 +119,41 @@ fn it_shows_what_runs_now() {
     );
     task.open();
     retry(|| (page.get("/api/requests")["requests"][0]["phase"] == "ended").then_some(()));
+}
+
+/// Threads copy and count their ended requests in batches, and also when someone asks for them.
+#[test]
+fn it_counts_each_request_once_while_clients_and_people_ask() {
+    const CLIENTS: usize = 4;
+    const REQUESTS: usize = 400;
+    let app = application(guests::TASKS, "");
+    let host = Process::start(up(app.path(), ["--dashboard"]));
+    let (page, address) = (Page::of(&host), host.address());
+    std::thread::scope(|threads| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| threads.spawn(move || (0..REQUESTS).for_each(|_| drop(get(address, "/?run=ok,fail,ok")))))
+            .collect();
+        while clients.iter().any(|client| !client.is_finished()) {
+            let list = page.get("/api/requests?limit=1000");
+            let listed = list["requests"].as_array().unwrap();
+            let ids: HashSet<_> = listed.iter().map(|request| request["id"].as_str().unwrap()).collect();
+            assert_eq!(ids.len(), listed.len(), "a request is listed twice");
+            let ended = listed.iter().filter(|request| request["phase"] == "ended");
+            for request in ended {
+                assert_eq!(request["tasks"], json!({ "succeeded": 1, "failed": 1, "skipped": 1 }));
+            }
+        }
+    });
+    let all = CLIENTS * REQUESTS;
+    let count = |state: &str| -> u64 {
+        let tasks = page.get("/api/tasks")["tasks"].as_array().unwrap().clone();
+        tasks.iter().filter_map(|task| task["states"][state].as_u64()).sum()
+    };
+    retry(|| (count("succeeded") >= all as u64).then_some(()));
+    assert_eq!(["succeeded", "failed", "skipped"].map(count), [all as u64; 3]);
+    assert_eq!(page.get("/api/requests")["seen"], all);
+    let points = page.get("/api/latency")["points"].as_array().unwrap().clone();
+    assert_eq!(points.iter().filter_map(|point| point["count"].as_u64()).sum::<u64>(), all as u64);
 }
 
 #[test]
