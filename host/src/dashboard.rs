@@ -43,8 +43,8 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The data sources of the dashboard, and the rules for requests to the dashboard.
 pub(crate) struct Dashboard {
-    /// The host's current state, and the history of its requests. The value is `None` if the dashboard runs
-    /// without a host.
+    /// The host's current state, and the history of its requests. The value is `None` if the dashboard runs without a
+    /// host.
     pub(crate) host: Option<(Overview, History)>,
     /// The task engine with the durable tasks. The value is `None` if there is no task engine.
     pub(crate) task_store: Option<TaskStore>,

@@ -112,7 +112,7 @@ fn requests(overview: &Overview, history: &History, query: &Query) -> Response<B
     running.sort_by_key(|(began, _)| Reverse(*began));
     let (ended, ended_so_far) = history.after(0, limit, |timeline| matches(timeline, query));
     let ended: Vec<_> = ended.iter().map(summary).collect();
-    // A request that ended after the first line above is in both lists.
+    // A request that has ended in the meantime is in both lists.
     let has_ended: HashSet<_> = ended.iter().map(|(began, summary)| (*began, summary.id.as_str())).collect();
     running.retain(|(began, summary)| !has_ended.contains(&(*began, summary.id.as_str())));
     let all = running.iter().chain(&ended).map(|(_, summary)| summary);

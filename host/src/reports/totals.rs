@@ -11,8 +11,7 @@ use serde::Serialize;
 use crate::process::per_thread::PerThread;
 use crate::reports::names::Names;
 use crate::reports::times::{Percentiles, Times};
-use crate::reports::view;
-use crate::tasks::timeline::{Shared, TaskTimeline, Timeline};
+use crate::tasks::timeline::{Shared, TaskEnd, TaskTimeline, Timeline};
 use crate::telemetry::timestamp;
 
 /// The length of one step of the latency statistics, in seconds.
@@ -132,13 +131,15 @@ impl Totals {
         let from = seconds(SystemTime::now()).saturating_sub(minutes.saturating_mul(60));
         // The step that has not ended on some of the threads.
         let mut open: BTreeMap<u64, Step> = BTreeMap::new();
-        for part in self.threads.each() {
-            if let Some(step) = &part.step {
-                open.entry(step.start).or_insert_with(|| Step::new(step.start)).add(step);
-            }
+        // All threads are locked at once, so that no step moves to `steps` in the meantime and counts twice.
+        let parts: Vec<_> = self.threads.each().collect();
+        for step in parts.iter().filter_map(|part| part.step.as_ref()) {
+            open.entry(step.start).or_insert_with(|| Step::new(step.start)).add(step);
         }
+        let steps = self.steps();
+        drop(parts);
         let mut points = Vec::new();
-        for step in self.steps().iter() {
+        for step in steps.iter() {
             match open.get_mut(&step.start) {
                 Some(open) => open.add(step),
                 None => points.push((step.start, step.point())),
@@ -154,14 +155,45 @@ impl Totals {
     pub(crate) const fn step() -> u64 {
         STEP
     }
+
+    /// Counts the tasks of a request that has ended, and measures the request's latency.
+    pub(super) fn count(&self, timeline: &Timeline) {
+        let mut part = self.threads.own();
+        for task in timeline.tasks() {
+            if let Some(end) = task.end {
+                part.count(&self.names, timeline, task, end);
+            }
+        }
+        if let Some(previous) = part.time(timeline) {
+            self.keep(previous);
+        }
+    }
+
+    /// Keeps a step that has ended on one thread.
+    fn keep(&self, step: Step) {
+        let mut steps = self.steps();
+        match steps.iter_mut().rfind(|other| other.start == step.start) {
+            Some(other) => other.add(&step),
+            None => {
+                if steps.len() == STEPS {
+                    steps.pop_front();
+                }
+                steps.push_back(step);
+            }
+        }
+    }
+
+    fn steps(&self) -> MutexGuard<'_, VecDeque<Step>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Part {
-    fn count(&mut self, names: &Names, timeline: &Timeline, task: TaskTimeline<'_>) {
+    fn count(&mut self, names: &Names, timeline: &Timeline, task: TaskTimeline<'_>, end: TaskEnd) {
         let totals = self.tasks.entry_ref(task.component).or_default();
         match totals.get_mut(task.name) {
-            Some(total) => total.count(timeline, task),
-            None => totals.entry_ref(names.label(task.name)).or_default().count(timeline, task),
+            Some(total) => total.count(timeline, task, end),
+            None => totals.entry_ref(names.label(task.name)).or_default().count(timeline, task, end),
         }
     }
 
@@ -178,44 +210,9 @@ impl Part {
     }
 }
 
-impl Totals {
-    fn steps(&self) -> MutexGuard<'_, VecDeque<Step>> {
-        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps a step that has ended on one thread.
-    fn keep(&self, step: Step) {
-        let mut steps = self.steps();
-        match steps.iter_mut().rfind(|other| other.start == step.start) {
-            Some(other) => other.add(&step),
-            None => {
-                if steps.len() == STEPS {
-                    steps.pop_front();
-                }
-                steps.push_back(step);
-            }
-        }
-    }
-}
-
-impl Totals {
-    /// Counts the tasks of a request that has ended, and measures the request's latency.
-    pub(super) fn count(&self, timeline: &Timeline) {
-        let Self { names, threads, .. } = self;
-        let mut part = threads.own();
-        timeline.tasks().filter(|task| task.end.is_some()).for_each(|task| part.count(names, timeline, task));
-        let previous = part.time(timeline);
-        drop(part);
-        if let Some(previous) = previous {
-            self.keep(previous);
-        }
-    }
-}
-
 impl Total {
-    fn count(&mut self, timeline: &Timeline, task: TaskTimeline<'_>) {
-        let Some(end) = task.end else { return };
-        let state = view::state(task);
+    fn count(&mut self, timeline: &Timeline, task: TaskTimeline<'_>, end: TaskEnd) {
+        let state = end.fate.as_str();
         *self.states.entry(state).or_default() += 1;
         if let Some(first) = task.attempts.first() {
             self.wait.record(timeline.wait(task, first.began));

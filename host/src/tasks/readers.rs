@@ -43,11 +43,10 @@ pub(crate) trait Keeper: Send + Sync {
 #[derive(Clone, Default)]
 pub(crate) struct Readers {
     readers: Option<Arc<[Box<dyn Reader>]>>,
+    /// Keeps the ended timelines. The value is `None` if the dashboard is off.
     keeper: Option<Arc<dyn Keeper>>,
     /// The requests and batches that have not ended.
     pub(crate) live: Live,
-    /// True if the timelines also contain the output of guests.
-    want_output: bool,
     /// Exports the spans of requests and tasks. The value is `None` if the host exports no traces.
     pub(crate) spans: Option<Arc<Spans>>,
 }
@@ -60,8 +59,7 @@ impl Readers {
         keeper: Option<Arc<dyn Keeper>>,
         spans: Option<Arc<Spans>>,
     ) -> Self {
-        let want_output = keeper.is_some();
-        Self { readers: Some(readers.into()), keeper, live: Live::default(), want_output, spans }
+        Self { readers: Some(readers.into()), keeper, live: Live::default(), spans }
     }
 
     /// Ends a timeline, and passes it to all readers.
@@ -82,7 +80,7 @@ impl Readers {
 
     /// Begins a timeline if the operator has turned on a report. `fill` adds the first facts.
     pub(crate) fn begin(&self, fill: impl FnOnce(&mut Timeline)) -> Option<Arc<Shared>> {
-        self.readers.is_some().then(|| Shared::begin(self.want_output, fill))
+        self.readers.is_some().then(|| Shared::begin(self.keeper.is_some(), fill))
     }
 
     pub(crate) fn each(&self, call: impl Fn(&dyn Reader)) {

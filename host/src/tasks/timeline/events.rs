@@ -46,7 +46,7 @@ pub(crate) struct Attempt {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct AttemptEnd {
     pub(crate) at: Moment,
-    #[serde(with = "state")]
+    #[serde(with = "State")]
     pub(crate) state: TaskState,
     /// The reason if the attempt did not succeed.
     pub(crate) error: Option<Text>,
@@ -64,10 +64,10 @@ pub(crate) struct TaskEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fate {
     /// The task ended in this state.
-    Ended(#[serde(with = "state")] TaskState),
+    Ended(#[serde(with = "State")] TaskState),
     /// The durable task failed for good, and waits in the dead letter. The value is the state in which the task's last
     /// attempt ended.
-    Dead(#[serde(with = "state")] TaskState),
+    Dead(#[serde(with = "State")] TaskState),
     /// The host has stored the task in the task engine. A worker runs the task later.
     Stored,
 }
@@ -256,32 +256,17 @@ fn is_running(attempts: &[Attempt]) -> bool {
     attempts.last().is_some_and(|attempt| attempt.end.is_none())
 }
 
-/// Writes a state as a number, because [`TaskState`] belongs to a crate that does not know serde.
-mod state {
-    use serde::de::{Error as _, Unexpected};
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
-
-    use super::TaskState;
-
-    const ALL: [TaskState; 9] = [
-        TaskState::Succeeded,
-        TaskState::Failed,
-        TaskState::Trapped,
-        TaskState::TimedOut,
-        TaskState::Skipped,
-        TaskState::Discarded,
-        TaskState::Cancelled,
-        TaskState::Abandoned,
-        TaskState::Dropped,
-    ];
-
-    pub(super) fn serialize<S: Serializer>(state: &TaskState, serializer: S) -> Result<S::Ok, S::Error> {
-        (*state as u8).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<TaskState, D::Error> {
-        let number = u8::deserialize(deserializer)?;
-        let state = ALL.into_iter().find(|state| *state as u8 == number);
-        state.ok_or_else(|| D::Error::invalid_value(Unexpected::Unsigned(number.into()), &"a state"))
-    }
+/// Lets serde write a [`TaskState`], which belongs to a crate that does not know serde.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "TaskState")]
+enum State {
+    Succeeded,
+    Failed,
+    Trapped,
+    TimedOut,
+    Skipped,
+    Discarded,
+    Cancelled,
+    Abandoned,
+    Dropped,
 }

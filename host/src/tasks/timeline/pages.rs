@@ -50,6 +50,7 @@ impl Pages {
             self.full.push_back(full);
             page.starts.clear();
             page.copies.clear();
+            page.copies.shrink_to(MAX_REUSED);
         }
         let Timeline { began, facts, events, .. } = timeline;
         if page.starts.is_empty() {
@@ -57,6 +58,8 @@ impl Pages {
         }
         let start = page.copies.len();
         let copy = (Moment::of(*began, page.began), facts, events);
+        // Only a thread that serves requests needs the buffer.
+        self.buffer.resize(BUFFER, 0);
         if let Ok(copy) = postcard::to_slice(&copy, &mut self.buffer) {
             page.copies.extend_from_slice(copy);
         } else if let Ok(copy) = postcard::to_allocvec(&copy) {
@@ -82,13 +85,13 @@ impl Pages {
 
 impl Default for Pages {
     fn default() -> Self {
-        Self { full: VecDeque::new(), newest: Page::new(), buffer: vec![0; BUFFER] }
+        Self { full: VecDeque::new(), newest: Page::new(), buffer: Vec::new() }
     }
 }
 
 impl Page {
     fn new() -> Self {
-        Self { began: Instant::now(), starts: Vec::with_capacity(PAGE), copies: Vec::new() }
+        Self { began: Instant::now(), starts: Vec::new(), copies: Vec::new() }
     }
 
     /// Reads the timeline whose copy begins at `start`. The copy does not contain the trace.
