@@ -11,6 +11,7 @@ use bytes::Bytes;
 use epilogue_manifest::settings::{HostOptions, Settings};
 use http_body_util::{BodyExt as _, Empty};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 use wasmtime::Engine;
 use wasmtime_wasi_http::handler::Request;
 
@@ -127,8 +128,8 @@ impl Bench {
                 .await
                 .map_err(|error| anyhow::anyhow!("{error}"))?;
             fill(&mut life.scope.queue(), tasks)?;
-            life.drain().await;
-            life.tear_down().await;
+            let now = life.drain(Instant::now()).await;
+            life.tear_down(now).await;
             life.release_instance().await;
             let ran = life.record.tasks.iter().filter(|task| task.state == TaskState::Succeeded).count();
             ensure!(ran == tasks as usize, "{ran} of {tasks} tasks ran: {:?}", life.record);

@@ -226,7 +226,8 @@ impl Component {
         // guest gives its thread to other work at each epoch.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let instance = match fair(Purpose::Response, self.instance.instantiate_async(&mut store)).await {
+        let instance = match fair(Purpose::Response, Instant::now(), self.instance.instantiate_async(&mut store)).await
+        {
             Ok(instance) => instance,
             Err(error) if error.is::<wasmtime::Trap>() => {
                 return Err(wasmtime::Error::msg(Trap::new(error, store.data())));

@@ -31,10 +31,10 @@ use crate::interfaces::status;
 use crate::request::admission::Slot;
 use crate::tasks::ids::RequestIds;
 use crate::tasks::observer::Observer;
-use crate::tasks::queue::{Queue, Task};
+use crate::tasks::queue::Queue;
 use crate::tasks::record::{RequestRecord, TaskRecord, TaskState};
 use crate::tasks::scope::Scope;
-use crate::tasks::timeline::{Shared, Timeline};
+use crate::tasks::timeline::Shared;
 use crate::wire::answer::{plain, unavailable};
 use crate::wire::reply::Reply;
 use crate::wire::sent::Sent;
@@ -66,8 +66,8 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Rc<Observer>, re
     life.follow();
     let handled = life.attend(request, &mut reply).await.map_err(|error| error.after(reply.bad_upload()));
     let handled = life.store(handled).await;
-    life.send(handled, reply).await;
-    life.conclude().await;
+    let sent = life.send(handled, reply).await;
+    life.ended = Some(life.conclude(sent).await);
 }
 
 /// A running request or batch, with the instance that serves the request or batch.
@@ -92,15 +92,8 @@ pub(crate) struct Life {
     pub(crate) observer: Rc<Observer>,
     /// True until the response is sent or has failed. For a batch, the value is always false.
     responding: bool,
-}
-
-/// An instance that is ready to run a task.
-struct Ready<'a> {
-    instance: &'a mut Instance,
-    /// The time when the task starts. If the host first had to create the instance, the task starts later than planned.
-    start: Instant,
-    /// The time that is left at `start` for all remaining tasks of the request.
-    budget_left: Duration,
+    /// The time at which the request has ended. For a batch, the value is always `None`.
+    ended: Option<Instant>,
 }
 
 impl Life {
@@ -134,6 +127,7 @@ impl Life {
         instance.enter(&scope);
         Self {
             responding: false,
+            ended: None,
             record: RequestRecord::new(
                 scope.id.clone(),
                 trace::id(&scope.trace_context.traceparent).to_owned(),
@@ -172,8 +166,8 @@ impl Life {
     }
 
     /// Sends the guest's response, or an error response of the host. After that, waits until the response's last byte
-    /// is sent (promise S2).
-    async fn send(&mut self, handled: Result<Response<WasiBody>, HandlerError>, reply: Reply) {
+    /// is sent (promise S2). Returns the time at which the response was sent or has failed.
+    async fn send(&mut self, handled: Result<Response<WasiBody>, HandlerError>, reply: Reply) -> Instant {
         let (response, failure) = match handled {
             Ok(response) => (response, None),
             Err(error) => {
@@ -183,12 +177,13 @@ impl Life {
             }
         };
         self.record.status = response.status();
-        self.scope.note(|timeline| timeline.responds(response.status()));
+        let now = Instant::now();
+        self.scope.note(|timeline| timeline.responds(response.status(), now.into_std()));
         let mut sent = reply.send(response);
         if let Some(slot) = &self.slot {
             sent.free(slot.place());
         }
-        let delivery = self.deliver(&mut sent).await;
+        let delivery = self.deliver(&mut sent, now).await;
         self.record.outcome = match failure {
             // The handler did return a response, so the outcome is not `HandlerFailed`.
             Some(reason) if self.not_stored.is_some() => ResponseOutcome::ResponseFailed(reason),
@@ -200,17 +195,19 @@ impl Life {
         };
         _ = self.scope.outcome.set(self.record.outcome.clone());
         self.responding = false;
-        self.note_sent(sent.bytes());
+        let now = Instant::now();
+        self.note_sent(sent.bytes(), now);
         if let Some(slot) = &mut self.slot {
             slot.drain();
         }
+        now
     }
 
     /// Waits until the response is sent or has failed. During this wait, the guest may write more of the body.
-    async fn deliver(&mut self, sent: &mut Sent) -> ResponseOutcome {
+    async fn deliver(&mut self, sent: &mut Sent, now: Instant) -> ResponseOutcome {
         let limit = self.pool.component.settings.response_timeout;
         let Some(instance) = &mut self.instance else { return sent.outcome().await };
-        match instance.stream(sent, limit).await {
+        match instance.stream(sent, limit, now).await {
             Ok(outcome) => outcome,
             Err(interrupted) => self.break_off(sent, &interrupted).await,
         }
@@ -237,28 +234,32 @@ impl Life {
     }
 
     /// Runs all tasks in the queue and then the teardown. If the teardown adds tasks, runs these tasks and the teardown
-    /// again, until the queue stays empty. At the end, returns the instance to its pool or drops the instance.
-    pub(crate) async fn conclude(&mut self) {
+    /// again, until the queue stays empty. At the end, returns the instance to its pool or drops the instance. `now` is
+    /// the current time. Returns the time of the end.
+    pub(crate) async fn conclude(&mut self, mut now: Instant) -> Instant {
         loop {
-            self.drain().await;
-            self.tear_down().await;
+            now = self.drain(now).await;
+            now = self.tear_down(now).await;
             if self.scope.queue().close_if_empty() {
                 break;
             }
         }
+        let waits = !self.is_settled();
         self.release_instance().await;
+        if waits { Instant::now() } else { now }
     }
 
-    /// Runs the guest's teardown if the instance is alive and the guest has asked for a teardown (promise S9).
-    pub(crate) async fn tear_down(&mut self) {
+    /// Runs the guest's teardown if the instance is alive and the guest has asked for a teardown (promise S9). `now` is
+    /// the current time. Returns the time of the end.
+    pub(crate) async fn tear_down(&mut self, now: Instant) -> Instant {
         let limit = self.pool.component.settings.teardown_timeout;
-        let Some(instance) = &mut self.instance else { return };
-        if !instance.take_needs_teardown() {
-            return;
-        }
-        self.scope.note(Timeline::teardown_begins);
+        let Some(instance) = self.instance.as_mut().filter(|instance| instance.take_needs_teardown()) else {
+            return now;
+        };
+        self.scope.note(|timeline| timeline.teardown_begins(now.into_std()));
         let torn_down = instance.teardown(&self.record.outcome, limit).await;
-        self.scope.note(Timeline::teardown_ended);
+        let now = Instant::now();
+        self.scope.note(|timeline| timeline.teardown_ended(now.into_std()));
         self.record.teardowns += 1;
         match torn_down {
             Ok(Ok(())) => {}
@@ -268,6 +269,7 @@ impl Life {
                 self.lose_instance(&interrupted);
             }
         }
+        now
     }
 
     /// Returns the instance to its pool. If the guest still does work for the request or still holds the request's
@@ -330,24 +332,6 @@ impl Life {
         self.pool.component.settings.drain_timeout.saturating_sub(spent)
     }
 
-    /// Returns the instance for an attempt of a task. If the request's instance has died, creates a new instance
-    /// (promise S14). `now` is the planned start of the attempt.
-    async fn instance(&mut self, now: Instant, task: &Task, attempt: u32) -> Result<Ready<'_>, NoInstance> {
-        let (instance, start) = match self.instance.take() {
-            Some(instance) => (instance, now),
-            None => {
-                let mut fresh = self.fresh().await?;
-                fresh.enter(&self.scope);
-                self.scope.note(|timeline| timeline.facts.fresh_instances += 1);
-                self.resources = fresh.resources();
-                (fresh, Instant::now())
-            }
-        };
-        let budget_left = self.budget_left(start);
-        self.note_attempt(task, attempt, start.into_std());
-        Ok(Ready { instance: self.instance.insert(instance), start, budget_left })
-    }
-
     /// Reports whether the request has a live instance.
     fn has_instance(&self) -> bool {
         self.instance.is_some()
@@ -381,7 +365,7 @@ impl Drop for Life {
         if self.responding {
             self.record.outcome = ResponseOutcome::ResponseFailed(GAVE_UP.to_owned());
             self.record.announce_outcome(&self.record.outcome);
-            self.note_sent(0);
+            self.note_sent(0, Instant::now());
         }
         if let Some(running) = self.running.take() {
             self.record_queued(TaskRecord { error: Some(GAVE_UP.to_owned()), ..running });
@@ -394,7 +378,7 @@ impl Drop for Life {
         self.scope.queue().close_if_empty();
         self.record.stored = self.scope.queue().take_stored();
         self.slot = None;
-        self.note_end();
+        self.note_end(self.ended.unwrap_or_else(Instant::now));
         self.observer.ended(&self.record);
     }
 }

@@ -43,15 +43,16 @@ pub(crate) async fn turn() {
 /// work. Such short computations are common, because every guest that writes a response body wakes itself once.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Polls `future`. If `future` computes for longer than [`SHORT`], it must wait for its next turn to compute. Between
+/// Polls `future`. `start` is the current time. If `future` computes for longer than [`SHORT`], it must wait for its next turn to compute. Between
 /// two turns of computing guests, the thread handles its timers, sockets and other tokio tasks.
 ///
 /// At each epoch, which is every millisecond, a computing guest stops and immediately asks to be polled again. A tokio
 /// `LocalSet` would poll the guest 61 times before the `LocalSet` checks timers and sockets. In a measurement with a
 /// `LocalSet` only, one computing guest delayed other requests by 56 ms. With `fair`, a computing guest delays other
 /// requests by 2 ms.
-pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
+pub(crate) async fn fair<F: Future>(purpose: Purpose, start: Instant, future: F) -> F::Output {
     let mut future = pin!(future);
+    let mut start = Some(start);
     let own = Arc::new(Own::default());
     let waker = Waker::from(own.clone());
     let mut place: Option<Place> = None;
@@ -63,7 +64,7 @@ pub(crate) async fn fair<F: Future>(purpose: Purpose, future: F) -> F::Output {
         if let Some(yielded) = yielded.take() {
             lag::turn(yielded);
         }
-        let begun = Instant::now();
+        let begun = start.take().unwrap_or_else(Instant::now);
         let polled = loop {
             // A wake-up during the poll only sets `own.woken`.
             own.outer.take();
@@ -158,7 +159,7 @@ mod tests {
             for (guest, purpose) in guests.into_iter().enumerate() {
                 let (rounds, seen) = (rounds.clone(), seen.clone());
                 let slice = move || seen.borrow_mut().push((rounds.get(), guest));
-                spawn_local(fair(purpose, compute(usize::MAX, slice)));
+                spawn_local(fair(purpose, Instant::now(), compute(usize::MAX, slice)));
             }
             while seen.borrow().len() < slices {
                 yield_now().await;
@@ -192,7 +193,11 @@ mod tests {
             let guests: Vec<_> = (0..4)
                 .map(|_| {
                     let slices = slices.clone();
-                    spawn_local(fair(Purpose::Tasks, compute(usize::MAX, move || slices.set(slices.get() + 1))))
+                    spawn_local(fair(
+                        Purpose::Tasks,
+                        Instant::now(),
+                        compute(usize::MAX, move || slices.set(slices.get() + 1)),
+                    ))
                 })
                 .collect();
             // Some guests leave the line while they wait for their turn, and one guest leaves during its turn.
@@ -228,8 +233,9 @@ mod tests {
             }
         };
         // The operating system may pause the thread for longer than [`SHORT`], but not in every attempt.
-        let at_once =
-            (0..1000).any(|_| futures::FutureExt::now_or_never(fair(Purpose::Tasks, yields_briefly())).is_some());
+        let at_once = (0..1000).any(|_| {
+            futures::FutureExt::now_or_never(fair(Purpose::Tasks, Instant::now(), yields_briefly())).is_some()
+        });
         assert!(at_once);
     }
 }

@@ -196,13 +196,20 @@ impl Instance {
     }
 
     /// Runs the guest, which writes its response's body, until the response is sent. If the client has received
-    /// everything and the guest writes nothing for the time `limit`, the host interrupts the guest.
-    pub(crate) async fn stream(&mut self, sent: &mut Sent, limit: Duration) -> Result<ResponseOutcome, Interrupted> {
+    /// everything and the guest writes nothing for the time `limit`, the host interrupts the guest. `now` is the current
+    /// time.
+    pub(crate) async fn stream(
+        &mut self,
+        sent: &mut Sent,
+        limit: Duration,
+        now: Instant,
+    ) -> Result<ResponseOutcome, Interrupted> {
         let phase = self.store.data().background.phase.clone();
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
+        let outcome = async |_: &Accessor<State>| Ok(sent.outcome().await);
         let sent = tokio::select! {
             biased;
-            sent = run(&mut self.store, &mut self.calls, Purpose::Response, None, async |_: &Accessor<State>| Ok(sent.outcome().await)) => sent,
+            sent = run_within(&mut self.store, &mut self.calls, Purpose::Response, Phase::lasting(now, None), None, outcome) => sent,
             () = stalled => Err(Interrupted::TimedOut(limit)),
         };
         self.store.data_mut().memory.settle();
@@ -325,6 +332,7 @@ async fn run_within<R>(
     limit: Option<Duration>,
     call: impl AsyncFnOnce(&Accessor<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Interrupted> {
+    let start = phase.start.into_std();
     let deadline = limit.and_then(|limit| phase.start.checked_add(limit));
     store.data().begin(phase);
     let Calls { shutdown, idle } = calls;
@@ -345,7 +353,7 @@ async fn run_within<R>(
         let call = pin!(store.run_concurrent(call));
         tokio::select! {
             biased;
-            result = fair(purpose, call) => result.flatten(),
+            result = fair(purpose, start, call) => result.flatten(),
             () = expired => return Err(Interrupted::TimedOut(limit.unwrap_or_default())),
             () = shutdown.stopped() => return Err(Interrupted::Stopped),
         }

@@ -69,11 +69,10 @@ impl Lag {
         }
     }
 
-    /// Counts a new request as in flight. If the thread has reached its limit on requests in flight, this function
+    /// Counts a new request, which has arrived at `now`, as in flight. If the thread has reached its limit on requests in flight, this function
     /// counts nothing and returns `None`.
-    pub(crate) fn admit(&self) -> Option<InFlight> {
+    pub(crate) fn admit(&self, now: Instant) -> Option<InFlight> {
         let in_flight = self.in_flight.get();
-        let now = Instant::now();
         if self.set.get().is_none_or(|set| now.saturating_duration_since(set) >= STEP) {
             self.set.set(Some(now));
             let (waits, turns) = WAITS.replace(Some((Duration::ZERO, 0))).unwrap_or_default();
@@ -118,7 +117,7 @@ mod tests {
             tokio::time::advance(Duration::from_millis(25)).await;
             turn(Instant::now() - Duration::from_millis(late));
             turn(Instant::now() - Duration::from_millis(late));
-            admitted.extend(lag.admit());
+            admitted.extend(lag.admit(Instant::now()));
         }
         admitted.len() - before
     }
@@ -127,7 +126,7 @@ mod tests {
     async fn s12_a_thread_that_is_late_lets_in_fewer() {
         tokio::time::advance(Duration::from_secs(1)).await;
         let lag = Lag::new(Duration::from_millis(20));
-        let mut admitted: Vec<_> = (0..100).filter_map(|_| lag.admit()).collect();
+        let mut admitted: Vec<_> = (0..100).filter_map(|_| lag.admit(Instant::now())).collect();
         assert_eq!(admitted.len(), 100);
         // The thread is late for one step only. The reason may be a short burst of requests, so the limit stays the
         // same.
@@ -137,19 +136,19 @@ mod tests {
         // The thread stays late. The limit falls with each step, down to its lowest value.
         assert_eq!(steps(&lag, 1, 30, &mut admitted).await, 0);
         admitted.truncate(80);
-        assert!(lag.admit().is_none());
+        assert!(lag.admit(Instant::now()).is_none());
         assert_eq!(steps(&lag, 20, 30, &mut admitted).await, 0);
         admitted.truncate(7);
         assert_eq!(steps(&lag, 1, 1000, &mut admitted).await, 1);
-        assert!(lag.admit().is_none());
+        assert!(lag.admit(Instant::now()).is_none());
         // When the thread is no longer late, the limit rises with each step, and each step admits one more request.
         assert_eq!(steps(&lag, 1, 1, &mut admitted).await, 1);
-        assert!(lag.admit().is_none());
+        assert!(lag.admit(Instant::now()).is_none());
         assert_eq!(steps(&lag, 20, 1, &mut admitted).await, 20);
         // Requests between two steps do not change the limit.
         for late in [1, 1000] {
             turn(Instant::now() - Duration::from_millis(late));
-            assert!((0..100).all(|_| lag.admit().is_none()), "{late}");
+            assert!((0..100).all(|_| lag.admit(Instant::now()).is_none()), "{late}");
         }
     }
 

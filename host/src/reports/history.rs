@@ -137,10 +137,12 @@ fn has_failed(timeline: &Timeline) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn end(history: &History, id: usize, status: u16) {
-        let shared = Shared::begin(false, |timeline| {
+        let shared = Shared::begin(Instant::now(), false, |timeline| {
             timeline.identify(&id.to_string(), "", "");
             timeline.facts.status = status;
             timeline.facts.ended = Some(timeline.now());

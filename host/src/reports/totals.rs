@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::process::per_thread::PerThread;
 use crate::reports::names::Names;
 use crate::reports::times::{Percentiles, Times};
-use crate::tasks::timeline::{Shared, TaskEnd, TaskTimeline, Timeline};
+use crate::tasks::timeline::{Fate, Shared, TaskEnd, TaskTimeline, Timeline};
 use crate::telemetry::timestamp;
 
 /// The length of one step of the latency statistics, in seconds.
@@ -46,7 +46,8 @@ struct Part {
 /// The totals of all tasks with the same component and name.
 #[derive(Default)]
 struct Total {
-    states: BTreeMap<&'static str, u64>,
+    /// The number of tasks that ended in each way.
+    fates: Vec<(Fate, u64)>,
     wait: Times<u64>,
     duration: Times<u64>,
     errors: Vec<ErrorGroup>,
@@ -120,7 +121,11 @@ impl Totals {
             let (running, waiting) = at_work.get(&key).copied().unwrap_or_default();
             let (component, name) = key;
             let (wait, duration) = (total.wait.percentiles(), total.duration.percentiles());
-            let Total { states, errors, .. } = total;
+            let Total { fates, errors, .. } = total;
+            let mut states = BTreeMap::new();
+            for (fate, count) in fates {
+                *states.entry(fate.as_str()).or_default() += count;
+            }
             TaskTotals { component, name, states, running, waiting, wait, duration, errors }
         };
         totals.into_iter().map(view).collect()
@@ -212,8 +217,7 @@ impl Part {
 
 impl Total {
     fn count(&mut self, timeline: &Timeline, task: TaskTimeline<'_>, end: TaskEnd) {
-        let state = end.fate.as_str();
-        *self.states.entry(state).or_default() += 1;
+        self.add_fate(end.fate, 1);
         if let Some(first) = task.attempts.first() {
             self.wait.record(timeline.wait(task, first.began));
             self.duration.record(end.at.since(first.began));
@@ -222,18 +226,25 @@ impl Total {
         // earlier failed task, so the error does not count here.
         if let (Some(error), false) = (task.error, task.attempts.is_empty()) {
             let (error, last) = (error.chars().take(ERROR).collect(), timeline.id().to_owned());
+            let state = end.fate.as_str();
             self.add_error(ErrorGroup { error, state, count: 1, last, time: timeline.facts.time });
         }
     }
 
     /// Adds the totals of another thread.
     fn add(&mut self, other: &Self) {
-        for (state, count) in &other.states {
-            *self.states.entry(state).or_default() += count;
-        }
+        other.fates.iter().for_each(|(fate, count)| self.add_fate(*fate, *count));
         self.wait.add(&other.wait);
         self.duration.add(&other.duration);
         other.errors.iter().for_each(|group| self.add_error(group.clone()));
+    }
+
+    fn add_fate(&mut self, fate: Fate, count: u64) {
+        // A task name has few fates, so a search through all of them is faster than a map.
+        match self.fates.iter_mut().find(|(other, _)| *other == fate) {
+            Some((_, sum)) => *sum += count,
+            None => self.fates.push((fate, count)),
+        }
     }
 
     fn add_error(&mut self, new: ErrorGroup) {

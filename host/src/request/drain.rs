@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use crate::component::instance::{Instance, Interrupted};
 use crate::component::no_instance::NoInstance;
 use crate::contract::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
-use crate::request::{Life, Ready, SETTLE};
+use crate::request::{Life, SETTLE};
 use crate::tasks::ids::RequestIds;
 use crate::tasks::queue::Task;
 use crate::tasks::record::{Retry, TaskRecord, TaskState};
@@ -33,23 +33,33 @@ pub(crate) struct Attempted {
     pub(crate) ended: Instant,
 }
 
+/// An instance that is ready to run a task.
+struct Ready<'a> {
+    instance: &'a mut Instance,
+    /// The time when the task starts. If the host first had to create the instance, the task starts later than planned.
+    start: Instant,
+    /// The time that is left at `start` for all remaining tasks of the request.
+    budget_left: Duration,
+}
+
 impl Life {
     /// Runs the tasks in the order in which the guest has added them, until the queue is empty. A running task may add
-    /// more tasks.
-    pub(crate) async fn drain(&mut self) {
+    /// more tasks. `now` is the current time. Returns the time of the end.
+    pub(crate) async fn drain(&mut self, mut now: Instant) -> Instant {
         let mut failed = false;
-        while let Some(task) = self.next_task().await {
-            // The clock is read only once, because reading the clock takes long compared with the other steps between
-            // two tasks.
-            let now = Instant::now();
+        while let Some(task) = self.next_task(&mut now).await {
             self.start_drain(now);
             let record = match self.verdict(&task, failed, now) {
                 Some((state, reason)) => self.record_of(&task, state, 0, Some(reason)),
                 None => self.run(task, now).await,
             };
             failed |= record.state.is_failure();
+            // A task begins when the task before it has ended. The clock is read only once, because reading the clock
+            // takes long compared with the other steps between two tasks.
+            now = record.ended.unwrap_or(now);
             self.record_queued(record);
         }
+        now
     }
 
     /// Records and logs the end of a task that came from the queue.
@@ -71,23 +81,25 @@ impl Life {
 
     /// Waits for work that the guest spawned in earlier calls, but no longer than [`SETTLE`], and then returns the next
     /// task of the queue. If the queue is empty but spawned work still runs, waits until this work has ended or the
-    /// time for the request's tasks is used up, because the spawned work may add a task (promise S18).
-    async fn next_task(&mut self) -> Option<Task> {
+    /// time for the request's tasks is used up, because the spawned work may add a task (promise S18). `now` is the
+    /// current time before and after the wait.
+    async fn next_task(&mut self, now: &mut Instant) -> Option<Task> {
         if self.is_settled() {
             return self.scope.queue().next();
         }
-        let now = Instant::now();
-        self.start_drain(now);
-        let left = self.budget_left(now);
+        self.start_drain(*now);
+        let left = self.budget_left(*now);
         let settled = self.settle(SETTLE.min(left), left).await;
+        *now = Instant::now();
         let next = self.scope.queue().next();
         if settled || next.is_some() {
             return next;
         }
-        let left = self.budget_left(Instant::now());
+        let left = self.budget_left(*now);
         if !self.settle(left, left).await {
             self.record_error("work that the guest had spawned did not end in time, and will be stopped", None);
         }
+        *now = Instant::now();
         self.scope.queue().next()
     }
 
@@ -206,9 +218,27 @@ impl Life {
         }
     }
 
+    /// Returns the instance for an attempt of a task. If the request's instance has died, creates a new instance
+    /// (promise S14). `now` is the planned start of the attempt.
+    async fn instance(&mut self, now: Instant, task: &Task, attempt: u32) -> Result<Ready<'_>, NoInstance> {
+        let (instance, start) = match self.instance.take() {
+            Some(instance) => (instance, now),
+            None => {
+                let mut fresh = self.fresh().await?;
+                fresh.enter(&self.scope);
+                self.scope.note(|timeline| timeline.facts.fresh_instances += 1);
+                self.resources = fresh.resources();
+                (fresh, Instant::now())
+            }
+        };
+        let budget_left = self.budget_left(start);
+        self.note_attempt(task, attempt, start);
+        Ok(Ready { instance: self.instance.insert(instance), start, budget_left })
+    }
+
     /// Creates a new instance. If the host cannot hold another instance, or the instance starts too slowly, tries again
     /// until the time for the request's tasks is used up.
-    pub(super) async fn fresh(&mut self) -> Result<Instance, NoInstance> {
+    async fn fresh(&mut self) -> Result<Instance, NoInstance> {
         let (mut tries, mut in_line) = (0, None);
         loop {
             let why = match self.pool.fresh().await {

@@ -1,9 +1,10 @@
 //! Records the time of each event of a request in a timeline, if a reader of timelines, such as the dashboard, is
 //! turned on.
 
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use epilogue_engines::{self as engines, Batch};
+use tokio::time::Instant;
 
 use super::Life;
 use super::drain::Attempted;
@@ -42,10 +43,10 @@ impl Life {
         self.follow();
     }
 
-    /// Records in the timeline that the response was sent or has failed.
-    pub(super) fn note_sent(&self, bytes: u64) {
+    /// Records in the timeline that the response was sent or has failed at the time `at`.
+    pub(super) fn note_sent(&self, bytes: u64, at: Instant) {
         self.scope.note(|timeline| {
-            timeline.sent(bytes, &self.record.outcome);
+            timeline.sent(bytes, &self.record.outcome, at.into_std());
             self.observer.readers.each(|reader| reader.sent(timeline));
         });
     }
@@ -57,20 +58,20 @@ impl Life {
             let component = &self.pool.component;
             let named = Named { id: task.id, name: &task.name, component: &component.layers[task.layer].id };
             let own = component.settings.task_timeout;
-            timeline.attempt_begins(named, attempt, began, task.timeout.map_or(own, |asked| asked.min(own)));
+            timeline.attempt_begins(named, attempt, began.into_std(), task.timeout.map_or(own, |asked| asked.min(own)));
         });
     }
 
     /// Records in the timeline how an attempt of a task ended.
     pub(crate) fn note_attempt_end(&self, task: TaskId, attempted: &Attempted) {
         let Attempted { state, ref error, ended } = *attempted;
-        self.scope.note(|timeline| timeline.attempt_ended(task, ended.into(), state, error.as_deref()));
+        self.scope.note(|timeline| timeline.attempt_ended(task, ended.into_std(), state, error.as_deref()));
     }
 
-    /// Records in the timeline that the request has ended, and passes the timeline to its readers.
-    pub(super) fn note_end(&self) {
+    /// Records in the timeline that the request ended at `ended`, and passes the timeline to its readers.
+    pub(super) fn note_end(&self, ended: Instant) {
         if let Some(shared) = &self.scope.timeline {
-            self.observer.readers.end(shared);
+            self.observer.readers.end(shared, ended.into_std());
         }
     }
 }

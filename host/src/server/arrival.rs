@@ -10,6 +10,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+use tokio::time::Instant;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::Request as GuestRequest;
 
@@ -44,8 +45,9 @@ impl Arrival {
     ) -> (Option<Self>, Awaited) {
         let (mut parts, body) = request.into_parts();
         let upload = Upload::of(&body, &shared.unflushed, &shared.activity.address);
-        let timeline = shared.observer.readers.begin(|timeline| fill(timeline, &parts, peer));
-        let (reply, response) = Reply::new(shared, sender, &parts, upload.clone(), timeline);
+        let now = Instant::now();
+        let timeline = shared.observer.readers.begin(now.into_std(), |timeline| fill(timeline, &parts, peer));
+        let (reply, response) = Reply::new(shared, sender, now, &parts, upload.clone(), timeline);
         let client = peer.client;
         match set_right(&mut parts, !body.is_end_stream(), peer) {
             Ok(()) => (Some(Self { parts, body, upload, reply, client }), response),

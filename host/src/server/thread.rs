@@ -170,7 +170,8 @@ impl ServerThread {
         if reply.is_over(self.host.options.max_streams.get() as usize) {
             return Err(Refused::of_client("max-streams"));
         }
-        let at_work = self.lag.as_ref().map(|lag| lag.admit().ok_or(Refused::of_host("max-lag"))).transpose()?;
+        let at_work =
+            self.lag.as_ref().map(|lag| lag.admit(reply.arrived).ok_or(Refused::of_host("max-lag"))).transpose()?;
         self.host.admission.admit(at_work, reply.address())
     }
 

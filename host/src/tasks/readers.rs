@@ -1,6 +1,7 @@
 //! Passes the timelines of requests to reports, such as the access log. Each report implements the trait [`Reader`].
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::tasks::live::Live;
 use crate::tasks::timeline::{Shared, Timeline};
@@ -62,11 +63,11 @@ impl Readers {
         Self { readers: Some(readers.into()), keeper, live: Live::default(), spans }
     }
 
-    /// Ends a timeline, and passes it to all readers.
-    pub(crate) fn end(&self, shared: &Arc<Shared>) {
+    /// Ends a timeline at the time `ended`, and passes it to all readers.
+    pub(crate) fn end(&self, shared: &Arc<Shared>, ended: Instant) {
         {
             let mut timeline = shared.lock();
-            timeline.facts.ended = Some(timeline.now());
+            timeline.facts.ended = Some(timeline.moment(ended));
             self.each(|reader| reader.ended(&timeline));
         }
         // For a moment, the request is both live and kept, so that a person who looks at both sees the request.
@@ -78,9 +79,10 @@ impl Readers {
         }
     }
 
-    /// Begins a timeline if the operator has turned on a report. `fill` adds the first facts.
-    pub(crate) fn begin(&self, fill: impl FnOnce(&mut Timeline)) -> Option<Arc<Shared>> {
-        self.readers.is_some().then(|| Shared::begin(self.keeper.is_some(), fill))
+    /// If the operator has turned on a report, begins the timeline of a request that has arrived at `now`, or of a
+    /// batch that a worker starts at `now`. `now` must be the current time. `fill` adds the first facts.
+    pub(crate) fn begin(&self, now: Instant, fill: impl FnOnce(&mut Timeline)) -> Option<Arc<Shared>> {
+        self.readers.is_some().then(|| Shared::begin(now, self.keeper.is_some(), fill))
     }
 
     pub(crate) fn each(&self, call: impl Fn(&dyn Reader)) {

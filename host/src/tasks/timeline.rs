@@ -50,16 +50,16 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// Begins the timeline of a request that arrives now, or of a batch that a worker starts now.
-    pub(crate) fn begin() -> Self {
-        let began = Instant::now();
+    /// Begins the timeline of a request that arrives at `began`, or of a batch that a worker starts at `began`. This
+    /// must be the current time.
+    pub(crate) fn begin(began: Instant) -> Self {
         Self { began, facts: Facts::begin(clock::wall(began)), events: Events::new(), trace: None }
     }
 
-    /// Begins another timeline in the memory of this timeline.
-    fn begin_again(&mut self) {
-        self.began = Instant::now();
-        self.facts = Facts::begin(clock::wall(self.began));
+    /// Begins another timeline at `began` in the memory of this timeline.
+    fn begin_again(&mut self, began: Instant) {
+        self.began = began;
+        self.facts = Facts::begin(clock::wall(began));
         self.events.clear(MAX_SPARE);
         self.trace = None;
     }
@@ -184,16 +184,15 @@ impl Timeline {
     }
 
     /// Records that a teardown begins.
-    pub(crate) fn teardown_begins(&mut self) {
-        let now = self.now();
-        self.events.teardowns.push((now, None));
+    pub(crate) fn teardown_begins(&mut self, began: Instant) {
+        self.events.teardowns.push((self.moment(began), None));
     }
 
     /// Records that the running teardown has ended.
-    pub(crate) fn teardown_ended(&mut self) {
-        let now = self.now();
+    pub(crate) fn teardown_ended(&mut self, ended: Instant) {
+        let ended = self.moment(ended);
         if let Some((_, end)) = self.events.teardowns.last_mut() {
-            *end = Some(now);
+            *end = Some(ended);
         }
     }
 
@@ -221,15 +220,15 @@ impl Timeline {
         }
     }
 
-    /// Records that the host begins to send a response with this status.
-    pub(crate) fn responds(&mut self, status: StatusCode) {
+    /// Records that the host begins to send a response with this status at `began`.
+    pub(crate) fn responds(&mut self, status: StatusCode, began: Instant) {
         self.facts.status = status.as_u16();
-        self.facts.responded = Some(self.now());
+        self.facts.responded = Some(self.moment(began));
     }
 
-    /// Records that the response was sent or has failed.
-    pub(crate) fn sent(&mut self, bytes: u64, outcome: &ResponseOutcome) {
-        self.facts.sent = Some(self.now());
+    /// Records that the response was sent or has failed at the time `at`.
+    pub(crate) fn sent(&mut self, bytes: u64, outcome: &ResponseOutcome, at: Instant) {
+        self.facts.sent = Some(self.moment(at));
         self.facts.bytes = bytes;
         self.facts.outcome = match outcome {
             ResponseOutcome::Delivered => Outcome::Delivered,

@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Version};
 use http_body::Body as _;
 use tokio::sync::oneshot::{self, error::RecvError};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use wasmtime_wasi_http::WasiBody;
 
 use crate::budget::address::Address;
@@ -48,6 +48,8 @@ pub(crate) struct ConnectionShared {
 
 /// Sends the response of one request to the client.
 pub(crate) struct Reply {
+    /// The time at which the request arrived.
+    pub(crate) arrived: Instant,
     unflushed: Unflushed,
     patience: Patience,
     upload: Upload,
@@ -64,12 +66,14 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Makes the value that sends the response to `request`, and the future from which hyper gets the response.
+    /// Makes the value that sends the response to `request`, and the future from which hyper gets the response. The
+    /// request arrived at `arrived`.
     /// `timeline` must be set if a reader wants the request's timeline. `sender` can abort the tokio task that sends
     /// the response.
     pub(crate) fn new(
         shared: ConnectionShared,
         sender: AbortHandle,
+        arrived: Instant,
         request: &Parts,
         upload: Upload,
         timeline: Option<Arc<Shared>>,
@@ -86,6 +90,7 @@ impl Reply {
         let (response, receiver) = oneshot::channel();
         let awaited = Awaited { receiver, answered: false, activity: shared.activity.clone() };
         let reply = Self {
+            arrived,
             patience: Patience::new(shared.send_timeout, sender, shared.activity.begin()),
             upload,
             has_left: shared.has_left,
@@ -151,7 +156,7 @@ impl Reply {
         if let Some(shared) = self.timeline.take() {
             let mut timeline = shared.lock();
             // A timeline that is still here shows that no component has served the request.
-            timeline.responds(response.status());
+            timeline.responds(response.status(), Instant::now().into_std());
             timeline.facts.bytes = response.body().size_hint().exact().unwrap_or_default();
             self.observer.readers.each(|reader| reader.answered(&timeline));
         }

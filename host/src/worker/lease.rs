@@ -128,7 +128,7 @@ impl<'a> LeasedBatch<'a> {
             }
             first = false;
         };
-        self.life.conclude().await;
+        self.life.conclude(Instant::now()).await;
         match end {
             End::Done => self.held.ack().await,
             End::Interrupted => self.held.release().await,
@@ -269,7 +269,7 @@ fn scope(batch: &Batch, pool: &Pool, observer: &Observer) -> Scope {
         let tasks = batch.tasks.iter().map(|task| task.id).collect();
         Trace::of_batch(spans, (&trace_context.traceparent, trace_context.tracestate.as_deref()), tasks)
     });
-    let timeline = observer.readers.begin(|_| ());
+    let timeline = observer.readers.begin(Instant::now().into_std(), |_| ());
     Scope::resume(batch.request_id.clone(), batch.key().to_owned(), trace_context, queue, trace, timeline)
 }
 

@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use postcard::ser_flavors::Flavor;
+
 use super::Timeline;
 use super::events::Events;
 use super::facts::Facts;
@@ -13,8 +15,8 @@ use super::moment::Moment;
 const PAGE: usize = 50;
 /// The largest page whose memory is used again for another page, in bytes.
 const MAX_REUSED: usize = 512 * 1024;
-/// The size of the buffer in which a copy is made, in bytes. The copies of most timelines fit.
-const BUFFER: usize = 4096;
+/// The number of bytes that most numbers in a copy take at most.
+const FEW: usize = 4;
 
 /// Copies of the timelines that were added most recently. Each timeline has a number, which is greater than the number
 /// of the timeline before.
@@ -25,7 +27,6 @@ pub(crate) struct Pages {
     /// caches. Writing each timeline to memory that was not used for a long time would make each request wait for this
     /// memory.
     newest: Page,
-    buffer: Vec<u8>,
 }
 
 /// Copies of timelines, in the format of `postcard`.
@@ -58,15 +59,9 @@ impl Pages {
         }
         let start = page.copies.len();
         let copy = (Moment::of(*began, page.began), facts, events);
-        // Only a thread that serves requests needs the buffer.
-        self.buffer.resize(BUFFER, 0);
-        if let Ok(copy) = postcard::to_slice(&copy, &mut self.buffer) {
-            page.copies.extend_from_slice(copy);
-        } else if let Ok(copy) = postcard::to_allocvec(&copy) {
-            // The buffer was too small.
-            page.copies.extend(copy);
+        if postcard::serialize_with_flavor(&copy, End(&mut page.copies)).is_ok() {
+            page.starts.push((number, start));
         }
-        page.starts.push((number, start));
     }
 
     /// Returns the number of the oldest timeline.
@@ -85,7 +80,7 @@ impl Pages {
 
 impl Default for Pages {
     fn default() -> Self {
-        Self { full: VecDeque::new(), newest: Page::new(), buffer: Vec::new() }
+        Self { full: VecDeque::new(), newest: Page::new() }
     }
 }
 
@@ -101,6 +96,32 @@ impl Page {
     }
 }
 
+/// Writes a copy to the end of a page. `postcard` itself can only fill a buffer, which would have to be copied again.
+struct End<'a>(&'a mut Vec<u8>);
+
+impl Flavor for End<'_> {
+    type Output = ();
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        if bytes.len() <= FEW {
+            // For few bytes, this is faster than the call of a function that copies any number of bytes.
+            bytes.iter().for_each(|byte| self.0.push(*byte));
+        } else {
+            self.0.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -112,21 +133,21 @@ mod tests {
 
     /// Makes a timeline with an event of each kind. `error` is the error of a task.
     fn full(error: &str) -> Timeline {
-        let mut timeline = Timeline::begin();
+        let mut timeline = Timeline::begin(Instant::now());
         timeline.identify("request", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "shop");
         let began = timeline.began;
         for (id, name) in [(1, "charge"), (2, "notify")] {
             timeline.added(Named { id, name, component: "shop" }, began - Duration::from_secs(1));
         }
-        timeline.sent(7, &ResponseOutcome::ResponseFailed("no paper".to_owned()));
+        timeline.sent(7, &ResponseOutcome::ResponseFailed("no paper".to_owned()), began);
         for number in 1..=2 {
             let task = Named { id: 1, name: "charge", component: "shop" };
             timeline.attempt_begins(task, number, began, Duration::from_secs(30));
             timeline.printed(Stream::Stderr, b"one\ntwo\n");
             timeline.attempt_ended(1, began + Duration::from_secs(7200), TaskState::TimedOut, Some(error));
         }
-        timeline.teardown_begins();
-        timeline.teardown_ended();
+        timeline.teardown_begins(began);
+        timeline.teardown_ended(began + Duration::from_secs(7201));
         timeline
     }
 
@@ -135,8 +156,7 @@ mod tests {
         let mut pages = Pages::default();
         let mut kept = Vec::new();
         for number in 1..=PAGE as u64 + 3 {
-            // Each third copy does not fit in the buffer.
-            let timeline = full(&"x".repeat(if number % 3 == 0 { BUFFER } else { 10 }));
+            let timeline = full(&"x".repeat(if number % 3 == 0 { 5000 } else { 10 }));
             pages.add(number, &timeline, PAGE);
             kept.push((number, format!("{timeline:?}")));
         }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::Timeline;
 
@@ -23,19 +24,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Begins a timeline. `fill` adds the first facts.
-    pub(crate) fn begin(has_output: bool, fill: impl FnOnce(&mut Timeline)) -> Arc<Self> {
+    /// Begins a timeline at `now`, which must be the current time. `fill` adds the first facts.
+    pub(crate) fn begin(now: Instant, has_output: bool, fill: impl FnOnce(&mut Timeline)) -> Arc<Self> {
         let spare = SPARES.with_borrow_mut(Vec::pop).filter(|spare| spare.has_output == has_output);
         if let Some(mut shared) = spare
             // If a reader still has the ended timeline, its memory cannot be used again.
             && let Some(Self { timeline, .. }) = Arc::get_mut(&mut shared)
         {
             let timeline = timeline.get_mut().unwrap_or_else(PoisonError::into_inner);
-            timeline.begin_again();
+            timeline.begin_again(now);
             fill(timeline);
             return shared;
         }
-        let mut timeline = Timeline::begin();
+        let mut timeline = Timeline::begin(now);
         fill(&mut timeline);
         Arc::new(Self { timeline: Mutex::new(timeline), has_output })
     }
@@ -62,14 +63,14 @@ mod tests {
 
     #[test]
     fn the_memory_is_used_again_only_if_nobody_reads_the_ended_timeline() {
-        let ended = Shared::begin(true, |timeline| timeline.identify("first", "", ""));
+        let ended = Shared::begin(Instant::now(), true, |timeline| timeline.identify("first", "", ""));
         let (read, address) = (ended.clone(), Arc::as_ptr(&ended));
         ended.recycle();
-        let second = Shared::begin(true, |_| ());
+        let second = Shared::begin(Instant::now(), true, |_| ());
         assert_eq!((read.lock().id(), second.lock().id()), ("first", ""));
         drop(second);
         read.recycle();
-        let third = Shared::begin(true, |timeline| timeline.identify("third", "", ""));
+        let third = Shared::begin(Instant::now(), true, |timeline| timeline.identify("third", "", ""));
         assert_eq!((Arc::as_ptr(&third), third.lock().id()), (address, "third"));
     }
 }
