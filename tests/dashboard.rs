@@ -73,6 +73,7 @@ fn it_shows_a_requests_timeline() {
         }
     }
     assert!(last <= moment(&request["ended"]));
+    assert!(tasks.iter().all(|task| moment(&task["end"]["at"]) <= moment(&request["ended"])), "{request}");
     assert_eq!(named("flaky")["attempts"].as_array().unwrap().len(), 3);
     // An instance that traps is replaced.
     assert_eq!(named("fail")["end"]["error"], "cannot print: no paper");

@@ -4,6 +4,7 @@
 pub(crate) mod admission;
 mod attend;
 pub(crate) mod drain;
+mod ready;
 pub(crate) mod response;
 mod store;
 mod timeline;
@@ -92,7 +93,8 @@ pub(crate) struct Life {
     pub(crate) observer: Rc<Observer>,
     /// True until the response is sent or has failed. For a batch, the value is always false.
     responding: bool,
-    /// The time at which the request has ended. For a batch, the value is always `None`.
+    /// The time at which the request has ended. The value is `None` before the end, for a request that the host has
+    /// dropped, and for a batch.
     ended: Option<Instant>,
 }
 

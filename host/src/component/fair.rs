@@ -43,8 +43,9 @@ pub(crate) async fn turn() {
 /// work. Such short computations are common, because every guest that writes a response body wakes itself once.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Polls `future`. `start` is the current time. If `future` computes for longer than [`SHORT`], it must wait for its next turn to compute. Between
-/// two turns of computing guests, the thread handles its timers, sockets and other tokio tasks.
+/// Polls `future`. If `future` computes for longer than [`SHORT`], it must wait for its next turn to compute. Between
+/// two turns of computing guests, the thread handles its timers, sockets and other tokio tasks. `start` is the time at
+/// which the caller began the call, and counts as the beginning of the first poll.
 ///
 /// At each epoch, which is every millisecond, a computing guest stops and immediately asks to be polled again. A tokio
 /// `LocalSet` would poll the guest 61 times before the `LocalSet` checks timers and sockets. In a measurement with a

@@ -206,10 +206,10 @@ impl Instance {
     ) -> Result<ResponseOutcome, Interrupted> {
         let phase = self.store.data().background.phase.clone();
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
-        let outcome = async |_: &Accessor<State>| Ok(sent.outcome().await);
+        let (outcome, phase) = (async |_: &Accessor<State>| Ok(sent.outcome().await), Phase::lasting(now, None));
         let sent = tokio::select! {
             biased;
-            sent = run_within(&mut self.store, &mut self.calls, Purpose::Response, Phase::lasting(now, None), None, outcome) => sent,
+            sent = run_within(&mut self.store, &mut self.calls, Purpose::Response, phase, None, outcome) => sent,
             () = stalled => Err(Interrupted::TimedOut(limit)),
         };
         self.store.data_mut().memory.settle();

@@ -69,8 +69,8 @@ impl Lag {
         }
     }
 
-    /// Counts a new request, which has arrived at `now`, as in flight. If the thread has reached its limit on requests in flight, this function
-    /// counts nothing and returns `None`.
+    /// Counts a new request, which has arrived at `now`, as in flight. If the thread has reached its limit on requests
+    /// in flight, this function counts nothing and returns `None`.
     pub(crate) fn admit(&self, now: Instant) -> Option<InFlight> {
         let in_flight = self.in_flight.get();
         if self.set.get().is_none_or(|set| now.saturating_duration_since(set) >= STEP) {

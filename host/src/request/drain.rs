@@ -7,23 +7,19 @@ mod model;
 use std::mem;
 use std::time::Duration;
 
-use epilogue_rules::backoff::Backoff;
 use epilogue_rules::limits::cut;
 use epilogue_rules::verdict::{self, Situation};
 use epilogue_rules::words;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::component::instance::{Instance, Interrupted};
-use crate::component::no_instance::NoInstance;
+use crate::component::instance::Interrupted;
 use crate::contract::bindings::{FailurePolicy, ResponseOutcome, RunWhen, TaskError, types};
+use crate::request::ready::Ready;
 use crate::request::{Life, SETTLE};
 use crate::tasks::ids::RequestIds;
 use crate::tasks::queue::Task;
 use crate::tasks::record::{Retry, TaskRecord, TaskState};
-
-/// The longest pause between two attempts to create a new instance.
-const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 
 /// How an attempt of a task ended, and when.
 pub(crate) struct Attempted {
@@ -31,15 +27,6 @@ pub(crate) struct Attempted {
     /// The reason if the attempt did not succeed.
     pub(crate) error: Option<String>,
     pub(crate) ended: Instant,
-}
-
-/// An instance that is ready to run a task.
-struct Ready<'a> {
-    instance: &'a mut Instance,
-    /// The time when the task starts. If the host first had to create the instance, the task starts later than planned.
-    start: Instant,
-    /// The time that is left at `start` for all remaining tasks of the request.
-    budget_left: Duration,
 }
 
 impl Life {
@@ -50,7 +37,9 @@ impl Life {
         while let Some(task) = self.next_task(&mut now).await {
             self.start_drain(now);
             let record = match self.verdict(&task, failed, now) {
-                Some((state, reason)) => self.record_of(&task, state, 0, Some(reason)),
+                Some((state, reason)) => {
+                    TaskRecord { ended: Some(now), ..self.record_of(&task, state, 0, Some(reason)) }
+                }
                 None => self.run(task, now).await,
             };
             failed |= record.state.is_failure();
@@ -81,8 +70,8 @@ impl Life {
 
     /// Waits for work that the guest spawned in earlier calls, but no longer than [`SETTLE`], and then returns the next
     /// task of the queue. If the queue is empty but spawned work still runs, waits until this work has ended or the
-    /// time for the request's tasks is used up, because the spawned work may add a task (promise S18). `now` is the
-    /// current time before and after the wait.
+    /// time for the request's tasks is used up, because the spawned work may add a task (promise S18). `now` must
+    /// be the current time. After a wait, sets `now` to the current time.
     async fn next_task(&mut self, now: &mut Instant) -> Option<Task> {
         if self.is_settled() {
             return self.scope.queue().next();
@@ -218,47 +207,6 @@ impl Life {
         }
     }
 
-    /// Returns the instance for an attempt of a task. If the request's instance has died, creates a new instance
-    /// (promise S14). `now` is the planned start of the attempt.
-    async fn instance(&mut self, now: Instant, task: &Task, attempt: u32) -> Result<Ready<'_>, NoInstance> {
-        let (instance, start) = match self.instance.take() {
-            Some(instance) => (instance, now),
-            None => {
-                let mut fresh = self.fresh().await?;
-                fresh.enter(&self.scope);
-                self.scope.note(|timeline| timeline.facts.fresh_instances += 1);
-                self.resources = fresh.resources();
-                (fresh, Instant::now())
-            }
-        };
-        let budget_left = self.budget_left(start);
-        self.note_attempt(task, attempt, start);
-        Ok(Ready { instance: self.instance.insert(instance), start, budget_left })
-    }
-
-    /// Creates a new instance. If the host cannot hold another instance, or the instance starts too slowly, tries again
-    /// until the time for the request's tasks is used up.
-    async fn fresh(&mut self) -> Result<Instance, NoInstance> {
-        let (mut tries, mut in_line) = (0, None);
-        loop {
-            let why = match self.pool.fresh().await {
-                Err(why) if why.may_pass() => why,
-                fresh => return fresh,
-            };
-            if tries == 0 {
-                let (RequestIds { request, trace_id }, error) = (self.scope.ids(), why.to_string());
-                tracing::warn!(target: "epilogue::request", request, error, trace_id, "tasks wait for an instance");
-            }
-            if why.is_full() && in_line.is_none() {
-                in_line = Some(self.pool.wait_for_room());
-            }
-            tries += 1;
-            if !self.wait(Backoff::IN_PROCESS.pause(tries, fastrand::u32(..)).min(MAX_WAIT_FOR_ROOM)).await {
-                return Err(if self.has_stopped() { NoInstance::Stopped } else { why });
-            }
-        }
-    }
-
     /// Logs that an attempt has failed, and waits for the pause before the next attempt (the backoff). Returns false if
     /// the host stops during the wait. If the time that is left for the request's tasks does not suffice for the pause,
     /// returns false without logging or waiting.
@@ -279,7 +227,7 @@ impl Life {
 
     /// Waits for `pause`. Returns false if less time than `pause` is left for the request's tasks, or if the host stops
     /// during the wait.
-    async fn wait(&mut self, pause: Duration) -> bool {
+    pub(super) async fn wait(&mut self, pause: Duration) -> bool {
         if pause >= self.budget_left(Instant::now()) {
             return false;
         }
@@ -292,7 +240,7 @@ impl Life {
 
     /// Reports whether the host's shutdown has stopped all tasks, because the grace period has ended, or because an
     /// operator has ended the grace period early.
-    fn has_stopped(&self) -> bool {
+    pub(super) fn has_stopped(&self) -> bool {
         self.pool.shutdown.has_stopped(Instant::now())
     }
 }

@@ -34,8 +34,7 @@ pub struct TaskRecord {
     pub attempt: u32,
     /// The time from the start of the first attempt to the task's end, or zero if the task never started.
     pub elapsed: Duration,
-    /// The time at which the task ended. The value is `None` if the task never started, or if the host has dropped the
-    /// task's request.
+    /// The time at which the task ended. The value is `None` if the task ended when the host made this record.
     pub ended: Option<Instant>,
     /// The reason why the task did not succeed. If Rust code has panicked, the reason looks like `panicked at
     /// src/lib.rs:1:2: message`. After any other trap, the text contains the trap's reason and the last text that the

@@ -66,10 +66,9 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Makes the value that sends the response to `request`, and the future from which hyper gets the response. The
-    /// request arrived at `arrived`.
-    /// `timeline` must be set if a reader wants the request's timeline. `sender` can abort the tokio task that sends
-    /// the response.
+    /// Makes the value that sends the response to `request`, and the future from which hyper gets the response.
+    /// `arrived` is the time at which the request arrived. `timeline` must be set if a reader wants the request's
+    /// timeline. `sender` can abort the tokio task that sends the response.
     pub(crate) fn new(
         shared: ConnectionShared,
         sender: AbortHandle,
