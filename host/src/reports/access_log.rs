@@ -51,7 +51,7 @@ fn log(timeline: &Timeline, what: &str) {
         client = %asked.client,
         request = given(timeline.id()),
         x_request_id = asked.request_id.map(|id| timeline.text(id)),
-        trace_id = given(&timeline.trace_id()),
+        trace_id = given(timeline.trace_id()),
         "{what}"
     );
 }

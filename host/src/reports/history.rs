@@ -71,8 +71,7 @@ impl History {
             // All requests up to number `upto` are in their lists now, because a request gets its number under the
             // list's lock.
             let new = list.all().take_while(|(number, _)| *number > count).filter(|(number, _)| *number <= upto);
-            let new = new.filter_map(|(_, read)| read());
-            found.extend(new.filter(|timeline| wanted(timeline)).take(limit));
+            found.extend(new.map(|(_, read)| read()).filter(|timeline| wanted(timeline)).take(limit));
         }
         found.sort_by_key(|timeline| Reverse(timeline.ended()));
         found.truncate(limit);
@@ -93,6 +92,10 @@ impl Lists {
     /// Copies and counts the waiting requests of a thread.
     fn copy(&self, list: &mut List) {
         let List { waiting, newest, failed } = list;
+        if waiting.is_empty() {
+            return;
+        }
+        let mut counter = self.totals.counter();
         let first = self.copied.fetch_add(waiting.len() as u64, Relaxed) + 1;
         for (number, shared) in (first..).zip(waiting.drain(..)) {
             {
@@ -101,7 +104,7 @@ impl Lists {
                 if has_failed(&timeline) {
                     failed.add(number, &timeline, KEPT);
                 }
-                self.totals.count(&timeline);
+                counter.count(&timeline);
             }
             shared.recycle();
         }
@@ -110,7 +113,7 @@ impl Lists {
 
 impl List {
     /// Returns the number of each kept request, and a function that reads the request's timeline, the newest first.
-    fn all(&self) -> impl Iterator<Item = (u64, impl Fn() -> Option<Timeline>)> {
+    fn all(&self) -> impl Iterator<Item = (u64, impl Fn() -> Timeline)> {
         let oldest = self.newest.oldest().unwrap_or(u64::MAX);
         let older = self.failed.newest_first().filter(move |(number, _)| *number < oldest);
         self.newest.newest_first().chain(older)

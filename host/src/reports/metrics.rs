@@ -63,7 +63,7 @@ fn duration(timeline: &Timeline, end: Option<Moment>) {
         "http_request_method" => method(timeline, asked),
         "http_response_status_code" => timeline.facts.status.to_string(),
         "http_route" => timeline.text(asked.route).to_owned(),
-        "network_protocol_version" => timeline.text(asked.version).to_owned(),
+        "network_protocol_version" => asked.protocol_version(),
         "url_scheme" => asked.scheme(),
     )
     .record(end.since_arrival());

@@ -34,6 +34,12 @@ pub(crate) struct Totals {
     steps: Mutex<VecDeque<Step>>,
 }
 
+/// Counts requests that have ended on this thread.
+pub(super) struct Counter<'a> {
+    totals: &'a Totals,
+    part: MutexGuard<'a, Part>,
+}
+
 /// The totals of the requests that ended on one thread.
 #[derive(Default)]
 struct Part {
@@ -161,17 +167,10 @@ impl Totals {
         STEP
     }
 
-    /// Counts the tasks of a request that has ended, and measures the request's latency.
-    pub(super) fn count(&self, timeline: &Timeline) {
-        let mut part = self.threads.own();
-        for task in timeline.tasks() {
-            if let Some(end) = task.end {
-                part.count(&self.names, timeline, task, end);
-            }
-        }
-        if let Some(previous) = part.time(timeline) {
-            self.keep(previous);
-        }
+    /// Begins to count requests that have ended on this thread. Until the returned value is dropped, nobody can read
+    /// the totals.
+    pub(super) fn counter(&self) -> Counter<'_> {
+        Counter { totals: self, part: self.threads.own() }
     }
 
     /// Keeps a step that has ended on one thread.
@@ -193,15 +192,31 @@ impl Totals {
     }
 }
 
-impl Part {
-    fn count(&mut self, names: &Names, timeline: &Timeline, task: TaskTimeline<'_>, end: TaskEnd) {
-        let totals = self.tasks.entry_ref(task.component).or_default();
-        match totals.get_mut(task.name) {
-            Some(total) => total.count(timeline, task, end),
-            None => totals.entry_ref(names.label(task.name)).or_default().count(timeline, task, end),
+impl Counter<'_> {
+    /// Counts the tasks of a request, and measures the request's latency.
+    pub(super) fn count(&mut self, timeline: &Timeline) {
+        let Self { totals: Totals { names, .. }, part } = self;
+        let mut last: Option<(&str, &mut HashMap<String, Total>)> = None;
+        for task in timeline.tasks() {
+            let Some(end) = task.end else { continue };
+            // Mostly, all tasks of a request have the same component.
+            let totals = match last.take() {
+                Some((component, totals)) if component == task.component => totals,
+                _ => part.tasks.entry_ref(task.component).or_default(),
+            };
+            match totals.get_mut(task.name) {
+                Some(total) => total.count(timeline, task, end),
+                None => totals.entry_ref(names.label(task.name)).or_default().count(timeline, task, end),
+            }
+            last = Some((task.component, totals));
+        }
+        if let Some(previous) = self.part.time(timeline) {
+            self.totals.keep(previous);
         }
     }
+}
 
+impl Part {
     /// Adds the latency of a request to the current step. Returns the previous step if it has ended.
     fn time(&mut self, timeline: &Timeline) -> Option<Step> {
         let facts = &timeline.facts;

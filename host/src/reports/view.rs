@@ -162,7 +162,7 @@ impl Detail {
         };
         Self {
             summary: Summary { tasks: None, ..Summary::of(timeline) },
-            trace_id: timeline.trace_id().into_owned(),
+            trace_id: timeline.trace_id().to_owned(),
             client: timeline.facts.asked.as_ref().map(|asked| asked.client.to_string()),
             bytes: timeline.facts.bytes,
             fresh_instances: timeline.facts.fresh_instances,

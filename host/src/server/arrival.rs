@@ -7,7 +7,7 @@ use futures::future::AbortHandle;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
@@ -46,7 +46,8 @@ impl Arrival {
         let (mut parts, body) = request.into_parts();
         let upload = Upload::of(&body, &shared.unflushed, &shared.activity.address);
         let now = Instant::now();
-        let timeline = shared.observer.readers.begin(now.into_std(), |timeline| fill(timeline, &parts, peer));
+        let readers = &shared.observer.readers;
+        let timeline = readers.begin(now.into_std(), |timeline| fill(timeline, &parts, peer, readers.spans.is_some()));
         let (reply, response) = Reply::new(shared, sender, now, &parts, upload.clone(), timeline);
         let client = peer.client;
         match set_right(&mut parts, !body.is_end_stream(), peer) {
@@ -95,29 +96,21 @@ impl Arrival {
 }
 
 /// Adds the properties of a request to its timeline. The host calls this function before it normalizes the request, so
-/// the reports show what the client sent.
-fn fill(timeline: &mut Timeline, request: &Parts, peer: &Peer) {
+/// the reports show what the client sent. If the host exports no traces, leaves out what only traces show.
+fn fill(timeline: &mut Timeline, request: &Parts, peer: &Peer, exports_traces: bool) {
     let header = |name| request.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let authority = request.uri.authority().map(Authority::as_str).or_else(|| header(HOST));
+    let authority = || request.uri.authority().map(Authority::as_str).or_else(|| header(HOST));
+    let authority = exports_traces.then(authority).flatten();
+    let traceparent = exports_traces.then(|| header(TRACEPARENT)).flatten();
     timeline.facts.asked = Some(Asked {
         method: timeline.keep(request.method.as_str()),
         path: timeline.keep(request.uri.path()),
         is_https: peer.scheme == Scheme::HTTPS,
-        version: timeline.keep(version(request.version)),
+        version: request.version,
         authority: authority.map(|authority| timeline.keep(authority)),
         client: peer.client,
         route: Text::default(),
-        traceparent: header(TRACEPARENT).map(|traceparent| timeline.keep(traceparent)),
+        traceparent: traceparent.map(|traceparent| timeline.keep(traceparent)),
         request_id: None,
     });
-}
-
-/// Returns the version of HTTP as text for the attribute `network.protocol.version`.
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        Version::HTTP_3 => "3",
-        _ => "1.1",
-    }
 }

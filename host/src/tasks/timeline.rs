@@ -9,7 +9,6 @@ mod pages;
 mod shared;
 mod texts;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -78,9 +77,7 @@ impl Timeline {
     /// request.
     pub(crate) fn identify(&mut self, id: &str, traceparent: &str, component: &str) {
         self.facts.id = self.keep(id);
-        let trace_id = trace::id(traceparent);
-        let is_same = id.split('-').try_fold(trace_id, |rest, part| rest.strip_prefix(part)) == Some("");
-        self.facts.trace_id = (!is_same).then(|| self.keep(trace_id));
+        self.facts.trace_id = self.keep(trace::id(traceparent));
         self.facts.component = self.keep(component);
     }
 
@@ -90,11 +87,8 @@ impl Timeline {
     }
 
     /// Returns the id of the trace. The text is empty if the request has no trace.
-    pub(crate) fn trace_id(&self) -> Cow<'_, str> {
-        match self.facts.trace_id {
-            Some(id) => self.text(id).into(),
-            None => self.id().replace('-', "").into(),
-        }
+    pub(crate) fn trace_id(&self) -> &str {
+        self.text(self.facts.trace_id)
     }
 
     /// Returns the id of the component that serves the request. The text is empty if the host answered without a
@@ -242,8 +236,15 @@ impl Timeline {
     /// if the guest has added the task after the handler has returned, or during a task on a worker. The host stores
     /// such a task without appending the task to the queue.
     fn known(&mut self, task: Named<'_>) -> usize {
-        let place = self.events.place(task.id);
-        place.unwrap_or_else(|| self.events.add(task, self.now()))
+        match self.events.place(task.id) {
+            Some(place) => place,
+            None => self.add_missing(task),
+        }
+    }
+
+    #[cold]
+    fn add_missing(&mut self, task: Named<'_>) -> usize {
+        self.events.add(task, self.now())
     }
 }
 

@@ -72,7 +72,7 @@ fn attributes(timeline: &Timeline, asked: &Asked) -> Vec<KeyValue> {
         let usual = if asked.scheme() == "https" { 443 } else { 80 };
         add("server.port", i64::from(authority.port_u16().unwrap_or(usual)).into());
     }
-    add("network.protocol.version", timeline.text(asked.version).to_owned().into());
+    add("network.protocol.version", asked.protocol_version().into());
     add("network.peer.address", asked.client.ip().to_string().into());
     add("network.peer.port", i64::from(asked.client.port()).into());
     if !timeline.id().is_empty() {

@@ -1,8 +1,9 @@
 //! The events of a timeline: tasks with their attempts, teardowns, and printed lines.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::moment::Moment;
 use super::texts::{Text, Texts};
@@ -30,7 +31,7 @@ pub(crate) struct TaskTimeline<'a> {
 }
 
 /// One attempt of a task: one call from the host into the guest.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempt {
     /// The attempt's number. The first attempt has number 1.
     pub(crate) number: u32,
@@ -43,17 +44,16 @@ pub(crate) struct Attempt {
 }
 
 /// When and how an attempt ended.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct AttemptEnd {
     pub(crate) at: Moment,
-    #[serde(with = "State")]
     pub(crate) state: TaskState,
     /// The reason if the attempt did not succeed.
     pub(crate) error: Option<Text>,
 }
 
 /// When and how a task ended in this process.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct TaskEnd {
     pub(crate) at: Moment,
     /// How the task ended.
@@ -61,19 +61,19 @@ pub(crate) struct TaskEnd {
 }
 
 /// How a task ended in this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// The task ended in this state.
-    Ended(#[serde(with = "State")] TaskState),
+    Ended(TaskState),
     /// The durable task failed for good, and waits in the dead letter. The value is the state in which the task's last
     /// attempt ended.
-    Dead(#[serde(with = "State")] TaskState),
+    Dead(TaskState),
     /// The host has stored the task in the task engine. A worker runs the task later.
     Stored,
 }
 
 /// A line that the guest has printed.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Line {
     pub(crate) at: Moment,
     /// The number of the task that printed the line. The value is `None` for the handler and the teardown.
@@ -85,7 +85,7 @@ pub(crate) struct Line {
 }
 
 /// An output stream of a guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Stream {
     Stdout,
@@ -119,7 +119,7 @@ impl Fate {
 }
 
 /// The events of a timeline.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Events {
     pub(super) texts: Texts,
     tasks: Vec<Task>,
@@ -131,7 +131,17 @@ pub(super) struct Events {
     pub(super) lines: Vec<Line>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+/// A place among [`Events`].
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Place {
+    text: usize,
+    task: usize,
+    attempt: usize,
+    teardown: usize,
+    line: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Task {
     id: TaskId,
     name: Text,
@@ -200,9 +210,11 @@ impl Events {
         let (Some(task), Ok(next)) = (self.tasks.get_mut(place), u32::try_from(self.attempts.len())) else { return };
         let (first, count) = task.attempts;
         if first + count != next {
-            // Attempts of another task stand behind the attempts of this task, or this attempt is the first.
-            self.attempts.extend_from_within(first as usize..(first + count) as usize);
             task.attempts.0 = next;
+            if count > 0 {
+                // Attempts of another task stand behind the attempts of this task.
+                copy_to_end(&mut self.attempts, first as usize, count as usize);
+            }
         }
         task.attempts.1 += 1;
         task.timeout = Some(timeout);
@@ -230,6 +242,37 @@ impl Events {
         self.attempts.get(first as usize..(first + count) as usize).unwrap_or_default()
     }
 
+    /// Copies all events of another timeline to the end of these events.
+    pub(super) fn append(&mut self, other: &Self) {
+        self.texts.append(&other.texts);
+        self.tasks.extend_from_slice(&other.tasks);
+        self.attempts.extend_from_slice(&other.attempts);
+        self.teardowns.extend_from_slice(&other.teardowns);
+        self.lines.extend_from_slice(&other.lines);
+    }
+
+    /// Returns the place behind the last event of each kind.
+    pub(super) fn end_place(&self) -> Place {
+        Place {
+            text: self.texts.len(),
+            task: self.tasks.len(),
+            attempt: self.attempts.len(),
+            teardown: self.teardowns.len(),
+            line: self.lines.len(),
+        }
+    }
+
+    /// Returns a copy of the events from `start` to `end`, which were appended together.
+    pub(super) fn part(&self, start: Place, end: Place) -> Self {
+        Self {
+            texts: self.texts.part(start.text..end.text),
+            tasks: part(&self.tasks, start.task..end.task),
+            attempts: part(&self.attempts, start.attempt..end.attempt),
+            teardowns: part(&self.teardowns, start.teardown..end.teardown),
+            lines: part(&self.lines, start.line..end.line),
+        }
+    }
+
     /// Removes all events. Keeps the memory for new events if its size is at most `max` bytes.
     pub(super) fn clear(&mut self, max: usize) {
         if self.capacity() > max {
@@ -252,21 +295,16 @@ impl Events {
     }
 }
 
-fn is_running(attempts: &[Attempt]) -> bool {
-    attempts.last().is_some_and(|attempt| attempt.end.is_none())
+/// Copies `count` attempts, the first of which stands at `first`, to the end.
+#[cold]
+fn copy_to_end(attempts: &mut Vec<Attempt>, first: usize, count: usize) {
+    attempts.extend_from_within(first..first + count);
 }
 
-/// Lets serde write a [`TaskState`], which belongs to a crate that does not know serde.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "TaskState")]
-enum State {
-    Succeeded,
-    Failed,
-    Trapped,
-    TimedOut,
-    Skipped,
-    Discarded,
-    Cancelled,
-    Abandoned,
-    Dropped,
+fn part<T: Clone>(all: &[T], range: Range<usize>) -> Vec<T> {
+    all.get(range).unwrap_or_default().to_vec()
+}
+
+fn is_running(attempts: &[Attempt]) -> bool {
+    attempts.last().is_some_and(|attempt| attempt.end.is_none())
 }

@@ -1,6 +1,7 @@
 //! Shares a timeline between a request and its readers.
 
 use std::cell::RefCell;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     timeline: Mutex<Timeline>,
     /// True if the timeline also contains the guest's output.
     pub(crate) has_output: bool,
+    /// The place of the timeline in [`Live`](crate::tasks::live::Live).
+    pub(crate) live_place: AtomicUsize,
 }
 
 impl Shared {
@@ -38,7 +41,7 @@ impl Shared {
         }
         let mut timeline = Timeline::begin(now);
         fill(&mut timeline);
-        Arc::new(Self { timeline: Mutex::new(timeline), has_output })
+        Arc::new(Self { timeline: Mutex::new(timeline), has_output, live_place: AtomicUsize::default() })
     }
 
     /// Keeps the memory of a timeline that has ended for a later request on this thread.

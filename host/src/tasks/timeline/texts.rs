@@ -1,13 +1,13 @@
 //! Keeps the short texts of a timeline in one allocation, because each further allocation would slow down each request.
 
-use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Texts, one behind the other.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Texts(String);
 
 /// The place of one text in [`Texts`]. The default is an empty text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Text {
     start: u32,
     end: u32,
@@ -39,6 +39,22 @@ impl Texts {
     /// Returns the text at `place`, which must be a place in these texts.
     pub(super) fn get(&self, place: Text) -> &str {
         self.0.get(place.start as usize..place.end as usize).unwrap_or_default()
+    }
+
+    /// Adds all texts of `other`. The places of these texts stay relative to the first added text, so only
+    /// [`part`](Self::part) can read them.
+    pub(super) fn append(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
+    }
+
+    /// Returns a copy of the texts in `range`, in bytes.
+    pub(super) fn part(&self, range: Range<usize>) -> Self {
+        Self(self.0.get(range).unwrap_or_default().to_owned())
+    }
+
+    /// Returns the size of all texts, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn capacity(&self) -> usize {
