@@ -196,8 +196,8 @@ impl Instance {
     }
 
     /// Runs the guest, which writes its response's body, until the response is sent. If the client has received
-    /// everything and the guest writes nothing for the time `limit`, the host interrupts the guest. `now` is the current
-    /// time.
+    /// everything and the guest writes nothing for the time `limit`, the host interrupts the guest. `now` is the
+    /// current time.
     pub(crate) async fn stream(
         &mut self,
         sent: &mut Sent,
@@ -206,10 +206,11 @@ impl Instance {
     ) -> Result<ResponseOutcome, Interrupted> {
         let phase = self.store.data().background.phase.clone();
         let stalled = sent.stalled(limit, |deadline| _ = phase.send_replace(Phase { start: Instant::now(), deadline }));
-        let (outcome, phase) = (async |_: &Accessor<State>| Ok(sent.outcome().await), Phase::lasting(now, None));
+        let whole = Phase::lasting(now, None);
+        let outcome = async |_: &Accessor<State>| Ok(sent.outcome().await);
         let sent = tokio::select! {
             biased;
-            sent = run_within(&mut self.store, &mut self.calls, Purpose::Response, phase, None, outcome) => sent,
+            sent = run_within(&mut self.store, &mut self.calls, Purpose::Response, whole, None, outcome) => sent,
             () = stalled => Err(Interrupted::TimedOut(limit)),
         };
         self.store.data_mut().memory.settle();

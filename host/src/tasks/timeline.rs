@@ -177,12 +177,12 @@ impl Timeline {
         self.events.end(place, TaskEnd { at: self.now(), fate: Fate::Stored }, None);
     }
 
-    /// Records that a teardown begins.
+    /// Records that a teardown begins at `began`.
     pub(crate) fn teardown_begins(&mut self, began: Instant) {
         self.events.teardowns.push((self.moment(began), None));
     }
 
-    /// Records that the running teardown has ended.
+    /// Records that the running teardown has ended at `ended`.
     pub(crate) fn teardown_ended(&mut self, ended: Instant) {
         let ended = self.moment(ended);
         if let Some((_, end)) = self.events.teardowns.last_mut() {
@@ -242,6 +242,7 @@ impl Timeline {
         }
     }
 
+    /// Adds a missing task. This is rare, so its code stays apart from the code that each task runs.
     #[cold]
     fn add_missing(&mut self, task: Named<'_>) -> usize {
         self.events.add(task, self.now())

@@ -57,7 +57,8 @@ pub(crate) struct Reply {
     method: Method,
     version: Version,
     response: oneshot::Sender<Response<TrackedBody>>,
-    /// The request's timeline. The value is `None` if no reader wants the timeline, or if a component serves the request.
+    /// The request's timeline. The value is `None` if no reader wants the timeline, or if a component serves the
+    /// request.
     pub(crate) timeline: Option<Arc<Shared>>,
     observer: Rc<Observer>,
     /// The value of the response's header `x-request-id`. The value is `None` if the host does not set the header.

@@ -295,7 +295,8 @@ impl Events {
     }
 }
 
-/// Copies `count` attempts, the first of which stands at `first`, to the end.
+/// Copies `count` attempts, the first of which stands at `first`, to the end. This is rare, so its code stays apart from
+/// the code that each attempt runs.
 #[cold]
 fn copy_to_end(attempts: &mut Vec<Attempt>, first: usize, count: usize) {
     attempts.extend_from_within(first..first + count);

@@ -12,7 +12,7 @@ use super::facts::Facts;
 /// The number of timelines on one page.
 const PAGE: usize = 50;
 /// The largest memory of a page that is used again for another page, in bytes.
-const MAX_SPARE: usize = 512 * 1024;
+const MAX_REUSED: usize = 512 * 1024;
 
 /// Copies of the timelines that were added most recently. Each timeline has a number, which is greater than the number
 /// of the timeline before.
@@ -35,8 +35,8 @@ struct Copied {
     number: u64,
     began: Instant,
     facts: Facts,
-    /// The place of the timeline's first event, and the place behind its last event.
-    events: (Place, Place),
+    /// The place behind the timeline's last event. The next timeline's first event stands there.
+    end: Place,
 }
 
 impl Pages {
@@ -46,14 +46,13 @@ impl Pages {
             let oldest = if self.pages.len() * PAGE >= min + PAGE { self.pages.pop_front() } else { None };
             let mut page = oldest.unwrap_or_default();
             page.copies.clear();
-            page.events.clear(MAX_SPARE);
+            page.events.clear(MAX_REUSED);
             self.pages.push_back(page);
         }
         let Some(page) = self.pages.back_mut() else { return };
         let Timeline { began, facts, events, .. } = timeline;
-        let start = page.events.end_place();
         page.events.append(events);
-        page.copies.push(Copied { number, began: *began, facts: *facts, events: (start, page.events.end_place()) });
+        page.copies.push(Copied { number, began: *began, facts: *facts, end: page.events.end_place() });
     }
 
     /// Returns the number of the oldest timeline.
@@ -63,18 +62,22 @@ impl Pages {
 
     /// Returns the number of each timeline, and a function that returns the timeline, the newest first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = (u64, impl Fn() -> Timeline)> {
-        self.pages
-            .iter()
-            .rev()
-            .flat_map(|page| page.copies.iter().rev().map(move |copied| (copied.number, move || page.read(copied))))
+        self.pages.iter().rev().flat_map(|page| {
+            page.copies
+                .iter()
+                .enumerate()
+                .rev()
+                .map(move |(index, copied)| (copied.number, move || page.read(index, copied)))
+        })
     }
 }
 
 impl Page {
-    /// Returns a timeline of this page, without the trace.
-    fn read(&self, copied: &Copied) -> Timeline {
-        let (start, end) = copied.events;
-        Timeline { began: copied.began, facts: copied.facts, events: self.events.part(start, end), trace: None }
+    /// Returns the timeline with this index, without the trace.
+    fn read(&self, index: usize, copied: &Copied) -> Timeline {
+        let before = index.checked_sub(1).and_then(|before| self.copies.get(before));
+        let start = before.map_or_else(Place::default, |before| before.end);
+        Timeline { began: copied.began, facts: copied.facts, events: self.events.part(start, copied.end), trace: None }
     }
 }
 
