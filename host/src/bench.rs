@@ -124,7 +124,7 @@ impl Bench {
             let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
             let request = Request::new(body);
             let slot = self.admission.admit(None, &self.address).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
-            let mut life = Life::begin(self.pool.clone(), slot, Rc::default(), &request, None)
+            let mut life = Life::begin(self.pool.clone(), slot, Rc::default(), &request, &mut None)
                 .await
                 .map_err(|error| anyhow::anyhow!("{error}"))?;
             fill(&mut life.scope.queue(), tasks)?;

@@ -52,7 +52,7 @@ const GAVE_UP: &str = "the host dropped the request before its end";
 
 /// Serves `request` from the handler to the end of the teardown, and then passes the request's record to `observer`.
 pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Rc<Observer>, request: Request, mut reply: Reply) {
-    let mut life = match Life::begin(pool, slot, observer, &request, reply.timeline.clone()).await {
+    let mut life = match Life::begin(pool, slot, observer, &request, &mut reply.timeline).await {
         Ok(life) => life,
         Err(error) => {
             reply.send(match error {
@@ -63,7 +63,7 @@ pub(crate) async fn serve(pool: Rc<Pool>, slot: Slot, observer: Rc<Observer>, re
             return;
         }
     };
-    reply.pass_on(&life.scope.id);
+    reply.identify(&life.scope.id);
     life.follow();
     let handled = life.attend(request, &mut reply).await.map_err(|error| error.after(reply.bad_upload()));
     let handled = life.store(handled).await;
@@ -99,19 +99,22 @@ pub(crate) struct Life {
 }
 
 impl Life {
+    /// Takes an instance for a request, and makes the [`Life`] of the request. Takes `timeline` only if there is an
+    /// instance.
     pub(crate) async fn begin(
         pool: Rc<Pool>,
         slot: Slot,
         observer: Rc<Observer>,
         request: &Request,
-        timeline: Option<Arc<Shared>>,
+        timeline: &mut Option<Arc<Shared>>,
     ) -> Result<Self, NoInstance> {
         let component = &pool.component;
         let queue = Queue::new(&component.settings, component.task_store.is_some(), observer.backlog().clone());
-        let scope = Arc::new(Scope::new(request.headers(), queue, observer.readers.spans.as_ref(), timeline));
+        let mut scope = Scope::new(request.headers(), queue, observer.readers.spans.as_ref());
         let instance = pool.take().await;
         let instance = instance.inspect_err(|error| component.announce_no_instance(scope.ids(), error))?;
-        let mut life = Self::with(pool, scope, observer, instance);
+        scope.timeline = timeline.take();
+        let mut life = Self::with(pool, Arc::new(scope), observer, instance);
         life.slot = Some(slot);
         life.responding = true;
         Ok(life)

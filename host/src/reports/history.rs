@@ -10,6 +10,7 @@ use std::sync::{Arc, MutexGuard};
 
 use crate::process::per_thread::PerThread;
 use crate::reports::totals::Totals;
+use crate::tasks::live::Live;
 use crate::tasks::readers::Keeper;
 use crate::tasks::record::TaskState;
 use crate::tasks::timeline::{Fate, Outcome, Pages, Shared, Timeline};
@@ -106,7 +107,7 @@ impl Lists {
                 }
                 counter.count(&timeline);
             }
-            shared.recycle();
+            Live::recycle(shared);
         }
     }
 }
@@ -145,12 +146,11 @@ mod tests {
     use super::*;
 
     fn end(history: &History, id: usize, status: u16) {
-        let shared = Shared::begin(Instant::now(), false, |timeline| {
-            timeline.identify(&id.to_string(), "", "");
-            timeline.facts.status = status;
-            timeline.facts.ended = Some(timeline.now());
-        });
-        history.keep(shared);
+        let mut timeline = Timeline::begin(Instant::now());
+        timeline.identify(&id.to_string(), "", "");
+        timeline.facts.status = status;
+        timeline.end(Instant::now());
+        history.keep(Arc::new(Shared::new(timeline, false)));
     }
 
     fn ids(timelines: &[Timeline]) -> Vec<&str> {

@@ -18,15 +18,12 @@ impl Life {
     /// and the host records no events.
     pub(super) fn follow(&self) {
         let Some(shared) = &self.scope.timeline else { return };
-        let readers = &self.observer.readers;
-        {
-            let mut timeline = shared.lock();
-            let traceparent = &self.scope.trace_context.traceparent;
-            timeline.identify(&self.scope.id, traceparent, &self.record.component);
-            timeline.trace.clone_from(&self.scope.trace);
-            readers.each(|reader| reader.began(&timeline, traceparent));
-        }
-        readers.live.add(shared);
+        let mut timeline = shared.lock();
+        let traceparent = &self.scope.trace_context.traceparent;
+        timeline.identify(&self.scope.id, traceparent, &self.record.component);
+        timeline.trace.clone_from(&self.scope.trace);
+        self.observer.readers.each(|reader| reader.began(&timeline, traceparent));
+        shared.set_live(true);
     }
 
     /// Begins to show the timeline of a batch to the readers. `waiting` are the tasks of the batch that have not ended.

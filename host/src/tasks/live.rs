@@ -1,14 +1,26 @@
-//! Keeps the timelines of the requests and batches that have not ended.
+//! Makes the timelines of requests and batches, and finds the timelines of those that have not ended.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use crate::process::per_thread::PerThread;
-use crate::tasks::timeline::Shared;
+use crate::tasks::timeline::{Shared, Timeline};
 
-/// The timelines of all requests and batches that have not ended. Cloning this value is cheap.
+/// The number of timelines whose memory each thread keeps for later requests.
+const SPARE: usize = 64;
+
+thread_local! {
+    /// The timelines of ended requests. Their memory is used again, because new memory for each request would cost as
+    /// much as writing the timeline.
+    static SPARES: RefCell<Vec<Arc<Shared>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// All timelines of this process. Cloning this value is cheap.
+///
+/// A thread adds a timeline only when it needs new memory for the timeline, so most requests change nothing here.
 #[derive(Clone, Default)]
-pub(crate) struct Live(Arc<PerThread<Vec<Arc<Shared>>>>);
+pub(crate) struct Live(Arc<PerThread<Vec<Weak<Shared>>>>);
 
 /// The number of running tasks and the number of waiting tasks.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -18,30 +30,47 @@ pub(crate) struct Tasks {
 }
 
 impl Live {
-    /// Adds the timeline of a request or batch that begins.
-    pub(crate) fn add(&self, timeline: &Arc<Shared>) {
+    /// Begins a timeline at `now`, which must be the current time. `fill` adds the first facts.
+    pub(crate) fn begin(&self, now: Instant, has_output: bool, fill: impl FnOnce(&mut Timeline)) -> Arc<Shared> {
+        if let Some(spare) = SPARES.with_borrow_mut(Vec::pop)
+            && spare.has_output == has_output
+            // If a reader still has the ended timeline, its memory cannot be used again. From now on, no reader gets
+            // the timeline, because the timeline is not live.
+            && Arc::strong_count(&spare) == 1
+        {
+            let mut timeline = spare.lock();
+            timeline.begin_again(now);
+            fill(&mut timeline);
+            drop(timeline);
+            return spare;
+        }
+        let mut timeline = Timeline::begin(now);
+        fill(&mut timeline);
+        let shared = Arc::new(Shared::new(timeline, has_output));
         let mut own = self.0.own();
-        timeline.live_place.store(own.len(), Relaxed);
-        own.push(timeline.clone());
+        if own.len() == own.capacity() {
+            own.retain(|other| other.strong_count() > 0);
+        }
+        own.push(Arc::downgrade(&shared));
+        shared
     }
 
-    /// Removes and returns the timeline of a request or batch that has ended. The thread that added the timeline must
-    /// call this function.
-    pub(crate) fn remove(&self, timeline: &Arc<Shared>) -> Option<Arc<Shared>> {
-        let mut own = self.0.own();
-        let place = timeline.live_place.load(Relaxed);
-        own.get(place).filter(|other| Arc::ptr_eq(other, timeline))?;
-        let removed = own.swap_remove(place);
-        if let Some(moved) = own.get(place) {
-            moved.live_place.store(place, Relaxed);
-        }
-        Some(removed)
+    /// Keeps the memory of a timeline that has ended for a later request on this thread.
+    pub(crate) fn recycle(ended: Arc<Shared>) {
+        SPARES.with_borrow_mut(|spares| {
+            if spares.len() < SPARE {
+                spares.push(ended);
+            }
+        });
     }
 
     /// Returns the timelines of all requests and batches that have not ended, in no particular order. Some of them may
     /// end before the caller reads them.
     pub(crate) fn all(&self) -> Vec<Arc<Shared>> {
-        self.0.each().flat_map(|own| own.clone()).collect()
+        let live = |own: &Vec<Weak<Shared>>| -> Vec<_> {
+            own.iter().filter_map(Weak::upgrade).filter(|shared| shared.is_live()).collect()
+        };
+        self.0.each().flat_map(|own| live(&own)).collect()
     }
 
     /// Returns the number of running tasks and the number of waiting tasks.
@@ -59,24 +88,53 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-    use std::time::Instant;
-
     use super::*;
+
+    /// Begins the timeline of a request with this id.
+    fn begin(live: &Live, id: &str) -> Arc<Shared> {
+        let shared = live.begin(Instant::now(), true, |timeline| timeline.identify(id, "", ""));
+        shared.set_live(true);
+        shared
+    }
+
+    fn ids(live: &Live) -> Vec<String> {
+        let mut ids: Vec<_> = live.all().iter().map(|shared| shared.lock().id().to_owned()).collect();
+        ids.sort();
+        ids
+    }
 
     #[test]
     fn requests_end_in_any_order() {
         let live = Live::default();
-        let all: Vec<_> = (0..4).map(|_| Shared::begin(Instant::now(), false, |_| ())).collect();
-        assert!(live.remove(&all[0]).is_none(), "removed before it was added");
-        all.iter().for_each(|timeline| live.add(timeline));
-        let mut left: Vec<_> = all.iter().map(Arc::as_ptr).collect();
-        for ended in [1, 3, 0, 2] {
-            assert!(Arc::ptr_eq(&live.remove(&all[ended]).unwrap(), &all[ended]));
-            assert!(live.remove(&all[ended]).is_none(), "removed twice");
-            left.retain(|timeline| *timeline != Arc::as_ptr(&all[ended]));
-            let found: HashSet<_> = live.all().iter().map(Arc::as_ptr).collect();
-            assert_eq!(found, left.iter().copied().collect());
-        }
+        let mut all = ["0", "1", "2", "3"].map(|id| begin(&live, id)).to_vec();
+        assert_eq!(ids(&live), ["0", "1", "2", "3"]);
+        all[1].set_live(false);
+        assert_eq!(ids(&live), ["0", "2", "3"]);
+        all.truncate(1);
+        assert_eq!(ids(&live), ["0"], "the others were dropped");
+        all[0].set_live(false);
+        assert!(live.all().is_empty());
+    }
+
+    #[test]
+    fn the_memory_is_used_again_only_if_nobody_reads_the_ended_timeline() {
+        let live = Live::default();
+        let ended = begin(&live, "first");
+        let (read, address) = (ended.clone(), Arc::as_ptr(&ended));
+        ended.set_live(false);
+        Live::recycle(ended);
+        let second = begin(&live, "second");
+        assert_eq!((read.lock().id(), second.lock().id()), ("first", "second"));
+        drop(second);
+        Live::recycle(read);
+        let third = begin(&live, "third");
+        assert_eq!((Arc::as_ptr(&third), ids(&live)), (address, vec!["third".to_owned()]));
+    }
+
+    #[test]
+    fn dropped_timelines_take_no_place() {
+        let live = Live::default();
+        (0..1000).for_each(|_| drop(begin(&live, "")));
+        assert!(live.0.own().len() < 8);
     }
 }

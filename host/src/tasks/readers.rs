@@ -67,22 +67,21 @@ impl Readers {
     pub(crate) fn end(&self, shared: &Arc<Shared>, ended: Instant) {
         {
             let mut timeline = shared.lock();
-            timeline.facts.ended = Some(timeline.moment(ended));
+            timeline.end(ended);
             self.each(|reader| reader.ended(&timeline));
         }
-        // For a moment, the request is both live and kept, so that a person who looks at both sees the request.
-        if let Some(keeper) = &self.keeper {
-            keeper.keep(shared.clone());
-            self.live.remove(shared);
-        } else if let Some(ended) = self.live.remove(shared) {
-            ended.recycle();
+        match &self.keeper {
+            Some(keeper) => keeper.keep(shared.clone()),
+            None => Live::recycle(shared.clone()),
         }
+        // For a moment, the request is both live and kept, so that a person who looks at both sees the request.
+        shared.set_live(false);
     }
 
     /// If the operator has turned on a report, begins the timeline of a request that has arrived at `now`, or of a
     /// batch that a worker starts at `now`. `now` must be the current time. `fill` adds the first facts.
     pub(crate) fn begin(&self, now: Instant, fill: impl FnOnce(&mut Timeline)) -> Option<Arc<Shared>> {
-        self.readers.is_some().then(|| Shared::begin(now, self.keeper.is_some(), fill))
+        self.readers.is_some().then(|| self.live.begin(now, self.keeper.is_some(), fill))
     }
 
     pub(crate) fn each(&self, call: impl Fn(&dyn Reader)) {

@@ -35,12 +35,7 @@ pub(crate) struct Scope {
 impl Scope {
     /// Makes the scope of a request that arrived with `headers`. If `spans` is set, the host exports traces, the
     /// request gets its own span, and the guest sees the request's span instead of the client's span.
-    pub(crate) fn new(
-        headers: &HeaderMap,
-        queue: Queue,
-        spans: Option<&Arc<Spans>>,
-        timeline: Option<Arc<Shared>>,
-    ) -> Self {
+    pub(crate) fn new(headers: &HeaderMap, queue: Queue, spans: Option<&Arc<Spans>>) -> Self {
         let id = Uuid::now_v7();
         let mut trace_context = trace_context(headers, &id);
         let trace = spans.map(|spans| {
@@ -59,7 +54,7 @@ impl Scope {
             outcome: OnceLock::new(),
             key: None,
             queue: Mutex::new(queue),
-            timeline,
+            timeline: None,
         }
     }
 

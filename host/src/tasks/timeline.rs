@@ -1,7 +1,7 @@
 //! Records what happens to a request, and when. The access log, the metrics, the traces and the dashboard show the
 //! recorded timelines. The host records timelines only if the operator has turned on at least one of these reports.
 
-mod clock;
+pub(crate) mod clock;
 mod events;
 mod facts;
 mod moment;
@@ -43,6 +43,8 @@ pub(crate) struct Timeline {
     pub(crate) began: Instant,
     pub(crate) facts: Facts,
     events: Events,
+    /// The time of the last event, and its moment. Mostly, two events that follow each other have the same time.
+    last: (Instant, Moment),
     /// The trace that the request is part of. The value is `None` if the host exports no traces, or if the timeline is
     /// a copy that the host has kept.
     pub(crate) trace: Option<Arc<Trace>>,
@@ -52,14 +54,26 @@ impl Timeline {
     /// Begins the timeline of a request that arrives at `began`, or of a batch that a worker starts at `began`. This
     /// must be the current time.
     pub(crate) fn begin(began: Instant) -> Self {
-        Self { began, facts: Facts::begin(clock::wall(began)), events: Events::new(), trace: None }
+        Self {
+            began,
+            facts: Facts::begin(clock::wall(began)),
+            events: Events::new(),
+            last: (began, Moment::START),
+            trace: None,
+        }
+    }
+
+    /// Makes a copy of a timeline that has ended.
+    fn copied(began: Instant, facts: Facts, events: Events) -> Self {
+        Self { began, facts, events, last: (began, Moment::START), trace: None }
     }
 
     /// Begins another timeline at `began` in the memory of this timeline.
-    fn begin_again(&mut self, began: Instant) {
+    pub(crate) fn begin_again(&mut self, began: Instant) {
         self.began = began;
         self.facts = Facts::begin(clock::wall(began));
         self.events.clear(MAX_SPARE);
+        self.last = (began, Moment::START);
         self.trace = None;
     }
 
@@ -117,6 +131,14 @@ impl Timeline {
         Moment::of(instant, self.began)
     }
 
+    /// Converts the time of a new event to a moment in this timeline.
+    fn event(&mut self, at: Instant) -> Moment {
+        if self.last.0 != at {
+            self.last = (at, self.moment(at));
+        }
+        self.last.1
+    }
+
     /// Returns the current time as a moment in this timeline.
     pub(crate) fn now(&self) -> Moment {
         self.moment(Instant::now())
@@ -132,22 +154,32 @@ impl Timeline {
         self.facts.ended.and_then(|ended| ended.instant(self.began))
     }
 
-    /// Returns how long a task has waited for its first attempt, which began at `began`. The wait begins when the guest
-    /// has added the task and the host has sent the response.
+    /// Records that the request or batch has ended at the time `at`.
+    pub(crate) fn end(&mut self, at: Instant) {
+        self.facts.ended = Some(self.event(at));
+    }
+
+    /// Returns how long a task has waited for its first attempt, which began at `began`.
     pub(crate) fn wait(&self, task: TaskTimeline<'_>, began: Moment) -> Duration {
-        let ready = self.facts.sent.map_or(task.added, |sent| sent.max(task.added));
-        began.since(ready)
+        began.since(self.ready(task))
+    }
+
+    /// Returns the time at which the task began to wait for its first attempt. At this time, the guest has added the
+    /// task and the host has sent the response.
+    pub(crate) fn ready(&self, task: TaskTimeline<'_>) -> Moment {
+        self.facts.sent.map_or(task.added, |sent| sent.max(task.added))
     }
 
     /// Records that the guest has added a task at the time `added`.
     pub(crate) fn added(&mut self, task: Named<'_>, added: Instant) {
-        self.events.add(task, self.moment(added));
+        let added = self.event(added);
+        self.events.add(task, added);
     }
 
     /// Records that an attempt of a task begins. The attempt may take the time `timeout`.
     pub(crate) fn attempt_begins(&mut self, task: Named<'_>, number: u32, began: Instant, timeout: Duration) {
         let place = self.known(task);
-        let attempt = Attempt { number, began: self.moment(began), instance: self.facts.fresh_instances, end: None };
+        let attempt = Attempt { number, began: self.event(began), instance: self.facts.fresh_instances, end: None };
         self.events.begin_attempt(place, attempt, timeout);
     }
 
@@ -155,7 +187,7 @@ impl Timeline {
     pub(crate) fn attempt_ended(&mut self, id: TaskId, at: Instant, state: TaskState, error: Option<&str>) {
         if let Some(place) = self.events.place(id) {
             let error = error.map(|error| self.keep(error));
-            let at = self.moment(at);
+            let at = self.event(at);
             self.events.end_attempt(place, AttemptEnd { at, state, error });
         }
     }
@@ -165,7 +197,7 @@ impl Timeline {
     pub(crate) fn task_ended(&mut self, record: &TaskRecord) {
         let fate = if record.dead { Fate::Dead(record.state) } else { Fate::Ended(record.state) };
         let place = self.known(Named { id: record.id, name: &record.name, component: &record.component });
-        let at = self.moment(record.ended.map_or_else(Instant::now, Into::into));
+        let at = self.event(record.ended.map_or_else(Instant::now, Into::into));
         let error = record.error.as_deref().map(|error| self.keep(error));
         self.events.end_attempt(place, AttemptEnd { at, state: record.state, error });
         self.events.end(place, TaskEnd { at, fate }, error);
@@ -179,12 +211,13 @@ impl Timeline {
 
     /// Records that a teardown begins at `began`.
     pub(crate) fn teardown_begins(&mut self, began: Instant) {
-        self.events.teardowns.push((self.moment(began), None));
+        let began = self.event(began);
+        self.events.teardowns.push((began, None));
     }
 
     /// Records that the running teardown has ended at `ended`.
     pub(crate) fn teardown_ended(&mut self, ended: Instant) {
-        let ended = self.moment(ended);
+        let ended = self.event(ended);
         if let Some((_, end)) = self.events.teardowns.last_mut() {
             *end = Some(ended);
         }
@@ -217,12 +250,12 @@ impl Timeline {
     /// Records that the host begins to send a response with this status at `began`.
     pub(crate) fn responds(&mut self, status: StatusCode, began: Instant) {
         self.facts.status = status.as_u16();
-        self.facts.responded = Some(self.moment(began));
+        self.facts.responded = Some(self.event(began));
     }
 
     /// Records that the response was sent or has failed at the time `at`.
     pub(crate) fn sent(&mut self, bytes: u64, outcome: &ResponseOutcome, at: Instant) {
-        self.facts.sent = Some(self.moment(at));
+        self.facts.sent = Some(self.event(at));
         self.facts.bytes = bytes;
         self.facts.outcome = match outcome {
             ResponseOutcome::Delivered => Outcome::Delivered,

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use wasmtime_wasi_http::WasiBody;
 
 use crate::budget::address::Address;
+use crate::tasks::live::Live;
 use crate::tasks::observer::Observer;
 use crate::tasks::timeline::Shared;
 use crate::wire::activity::Activity;
@@ -138,11 +139,9 @@ impl Reply {
         }
     }
 
-    /// Records that a component serves the request with this id, so the component's code ends the timeline. Sets the
-    /// response's header `x-request-id` to `id`, unless the host sends no such header, or the header already has the
-    /// client's id.
-    pub(crate) fn pass_on(&mut self, id: &str) {
-        self.timeline = None;
+    /// Sets the response's header `x-request-id` to `id`, unless the host sends no such header, or the header already
+    /// has the client's id.
+    pub(crate) fn identify(&mut self, id: &str) {
         if self.request_id.is_none() && self.mode != RequestId::Off {
             self.request_id = HeaderValue::from_str(id).ok();
         }
@@ -159,6 +158,8 @@ impl Reply {
             timeline.responds(response.status(), Instant::now().into_std());
             timeline.facts.bytes = response.body().size_hint().exact().unwrap_or_default();
             self.observer.readers.each(|reader| reader.answered(&timeline));
+            drop(timeline);
+            Live::recycle(shared);
         }
         let (response, mut sent) = sent::track(&self.unflushed, &self.method, self.version, response);
         sent.limit(self.patience, self.upload);

@@ -77,7 +77,7 @@ impl Page {
     fn read(&self, index: usize, copied: &Copied) -> Timeline {
         let before = index.checked_sub(1).and_then(|before| self.copies.get(before));
         let start = before.map_or_else(Place::default, |before| before.end);
-        Timeline { began: copied.began, facts: copied.facts, events: self.events.part(start, copied.end), trace: None }
+        Timeline::copied(copied.began, copied.facts, self.events.part(start, copied.end))
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::contract::bindings::ResponseOutcome;
     use crate::tasks::record::TaskState;
-    use crate::tasks::timeline::{Named, Stream};
+    use crate::tasks::timeline::{Moment, Named, Stream};
 
     /// Makes a timeline with an event of each kind. `error` is the error of a task.
     fn full(error: &str) -> Timeline {
@@ -107,6 +107,8 @@ mod tests {
         }
         timeline.teardown_begins(began);
         timeline.teardown_ended(began + Duration::from_secs(7201));
+        // A copy gets no more events.
+        timeline.last = (began, Moment::START);
         timeline
     }
 
