@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 use serde::Serialize;
 
 use crate::process::per_thread::PerThread;
@@ -43,13 +43,26 @@ pub(super) struct Counter<'a> {
 /// The totals of the requests that ended on one thread.
 #[derive(Default)]
 struct Part {
-    /// The totals of all tasks with the same component and name, by component and then by name.
-    tasks: HashMap<String, HashMap<String, Total>>,
+    tasks: HashMap<Key, Total>,
     /// The latency of the current step.
     step: Option<Step>,
 }
 
-/// The totals of all tasks with the same component and name.
+/// Identifies the tasks that are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Key {
+    component: String,
+    name: String,
+}
+
+/// A [`Key`] whose texts belong to a timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct KeyRef<'a> {
+    component: &'a str,
+    name: &'a str,
+}
+
+/// The totals of all tasks with the same key.
 #[derive(Default)]
 struct Total {
     /// The number of tasks that ended in each way.
@@ -106,26 +119,24 @@ impl Totals {
     /// Returns the totals for each task name. The numbers of running and waiting tasks come from the timelines in
     /// `live`.
     pub(crate) fn tasks(&self, live: &[Arc<Shared>]) -> Vec<TaskTotals> {
-        let mut totals: BTreeMap<(String, String), Total> = BTreeMap::new();
+        let mut totals: BTreeMap<Key, Total> = BTreeMap::new();
         for part in self.threads.each() {
-            for (component, names) in &part.tasks {
-                for (name, total) in names {
-                    totals.entry((component.clone(), name.clone())).or_default().add(total);
-                }
+            for (key, total) in &part.tasks {
+                totals.entry(key.clone()).or_default().add(total);
             }
         }
-        let mut at_work: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
+        let mut at_work: BTreeMap<Key, (u64, u64)> = BTreeMap::new();
         for shared in live {
             for task in shared.lock().tasks().filter(|task| task.end.is_none()) {
-                let key = (task.component.to_owned(), self.names.label(task.name).to_owned());
+                let key = Key::from(&KeyRef { component: task.component, name: self.names.label(task.name) });
                 let (running, waiting) = at_work.entry(key.clone()).or_default();
                 *if task.is_running() { running } else { waiting } += 1;
                 totals.entry(key).or_default();
             }
         }
-        let view = |(key, total): ((String, String), Total)| {
+        let view = |(key, total): (Key, Total)| {
             let (running, waiting) = at_work.get(&key).copied().unwrap_or_default();
-            let (component, name) = key;
+            let Key { component, name } = key;
             let (wait, duration) = (total.wait.percentiles(), total.duration.percentiles());
             let Total { fates, errors, .. } = total;
             let mut states = BTreeMap::new();
@@ -196,23 +207,32 @@ impl Counter<'_> {
     /// Counts the tasks of a request, and measures the request's latency.
     pub(super) fn count(&mut self, timeline: &Timeline) {
         let Self { totals: Totals { names, .. }, part } = self;
-        let mut last: Option<(&str, &mut HashMap<String, Total>)> = None;
         for task in timeline.tasks() {
             let Some(end) = task.end else { continue };
-            // Mostly, all tasks of a request have the same component.
-            let totals = match last.take() {
-                Some((component, totals)) if component == task.component => totals,
-                _ => part.tasks.entry_ref(task.component).or_default(),
-            };
-            match totals.get_mut(task.name) {
+            let key = KeyRef { component: task.component, name: task.name };
+            match part.tasks.get_mut(&key) {
                 Some(total) => total.count(timeline, task, end),
-                None => totals.entry_ref(names.label(task.name)).or_default().count(timeline, task, end),
+                None => {
+                    let key = Key::from(&KeyRef { name: names.label(task.name), ..key });
+                    part.tasks.entry(key).or_default().count(timeline, task, end);
+                }
             }
-            last = Some((task.component, totals));
         }
         if let Some(previous) = self.part.time(timeline) {
             self.totals.keep(previous);
         }
+    }
+}
+
+impl From<&KeyRef<'_>> for Key {
+    fn from(key: &KeyRef<'_>) -> Self {
+        Self { component: key.component.to_owned(), name: key.name.to_owned() }
+    }
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.name == key.name && self.component == key.component
     }
 }
 
@@ -224,8 +244,8 @@ impl Part {
         let start = seconds(timeline.wall(ended)) / STEP * STEP;
         let previous = self.step.take_if(|step| step.start != start);
         let step = self.step.get_or_insert_with(|| Step::new(start));
-        step.sent.record(sent.since_arrival());
-        step.ended.record(ended.since_arrival());
+        step.sent.record(sent.micros());
+        step.ended.record(ended.micros());
         previous
     }
 }
@@ -234,8 +254,8 @@ impl Total {
     fn count(&mut self, timeline: &Timeline, task: TaskTimeline<'_>, end: TaskEnd) {
         self.add_fate(end.fate, 1);
         if let Some(first) = task.attempts.first() {
-            self.wait.record(timeline.wait(task, first.began));
-            self.duration.record(end.at.since(first.began));
+            self.wait.record(first.began.micros_since(timeline.ready(task)));
+            self.duration.record(end.at.micros_since(first.began));
         }
         // Only a task with attempts has an error of its own. If a task has no attempt, its error is the error of an
         // earlier failed task, so the error does not count here.
