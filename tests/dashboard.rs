@@ -103,6 +103,27 @@ fn it_shows_a_requests_timeline() {
     assert_eq!(page.status("/api/requests/none", &[]), 404);
 }
 
+/// The host reads the clock only for the first of several tasks that a guest adds together.
+#[test]
+fn a_task_is_added_while_its_handler_runs() {
+    let app = application(guests::TASKS, "");
+    let host = Process::start(up(app.path(), ["--dashboard", "--threads", "1"]));
+    let page = Page::of(&host);
+    for _ in 0..3 {
+        get(host.address(), "/?run=ok,ok");
+    }
+    let list = page.get("/api/requests");
+    let requests = list["requests"].as_array().unwrap();
+    assert_eq!(requests.len(), 3);
+    for summary in requests {
+        let request = page.get(&format!("/api/requests/{}", summary["id"].as_str().unwrap()));
+        for task in request["tasks"].as_array().unwrap() {
+            let [added, sent] = [&task["added"], &request["sent"]].map(|moment| moment.as_u64().unwrap());
+            assert!(0 < added && added <= sent, "{request}");
+        }
+    }
+}
+
 #[test]
 fn it_shows_what_runs_now() {
     let gate = Gate::new();

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use futures::task::AtomicWaker;
 
 use crate::component::lag;
+use crate::tasks::timeline::clock;
 use line::Place;
 
 pub(crate) use line::Purpose;
@@ -70,6 +71,7 @@ pub(crate) async fn fair<F: Future>(purpose: Purpose, start: Instant, future: F)
             // A wake-up during the poll only sets `own.woken`.
             own.outer.take();
             own.woken.swap(false, AcqRel);
+            clock::guest_begins();
             let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
             if polled.is_pending() {
                 own.outer.register(cx.waker());

@@ -24,7 +24,7 @@ use crate::tasks::layer::Layer;
 use crate::tasks::queue::{Queue, Task};
 use crate::tasks::scope::Scope;
 use crate::tasks::store::TaskStore;
-use crate::tasks::timeline::Named;
+use crate::tasks::timeline::{Named, clock};
 
 /// The data of one instance that `queue`, `context` and `stop-signal` use.
 pub(crate) struct Background {
@@ -178,7 +178,7 @@ impl Background {
 
     fn push(&self, scope: &Scope, mut queue: MutexGuard<'_, Queue>, task: Task) -> TaskId {
         let named = Named { id: task.id, name: &task.name, component: &self.layers[task.layer].id };
-        scope.note(|timeline| timeline.added(named, Instant::now().into_std()));
+        scope.note(|timeline| timeline.added(named, clock::added()));
         queue.push(task)
     }
 
