@@ -112,10 +112,12 @@ fn a_task_is_added_while_its_handler_runs() {
     for _ in 0..3 {
         get(host.address(), "/?run=ok,ok");
     }
-    let list = page.get("/api/requests");
-    let requests = list["requests"].as_array().unwrap();
-    assert_eq!(requests.len(), 3);
-    for summary in requests {
+    let list = retry(|| {
+        let list = page.get("/api/requests");
+        let ended = list["requests"].as_array().unwrap().iter().filter(|request| request["phase"] == "ended");
+        (ended.count() == 3).then_some(list)
+    });
+    for summary in list["requests"].as_array().unwrap() {
         let request = page.get(&format!("/api/requests/{}", summary["id"].as_str().unwrap()));
         for task in request["tasks"].as_array().unwrap() {
             let [added, sent] = [&task["added"], &request["sent"]].map(|moment| moment.as_u64().unwrap());

@@ -12,7 +12,7 @@ const SPARE: usize = 64;
 
 thread_local! {
     /// The timelines of ended requests. Their memory is used again, because new memory for each request would cost as
-    /// much as writing the timeline.
+    /// much as writing the timeline. A thread serves the requests of only one host, so all of them are in one [`Live`].
     static SPARES: RefCell<Vec<Arc<Shared>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -35,7 +35,7 @@ impl Live {
         if let Some(spare) = SPARES.with_borrow_mut(Vec::pop)
             && spare.has_output == has_output
             // If a reader still has the ended timeline, its memory cannot be used again. From now on, no reader gets
-            // the timeline, because the timeline is not live.
+            // the timeline: the request has dropped its own reference, so it has set the timeline to not live before.
             && Arc::strong_count(&spare) == 1
         {
             let mut timeline = spare.lock();
@@ -49,7 +49,7 @@ impl Live {
         let shared = Arc::new(Shared::new(timeline, has_output));
         let mut own = self.0.own();
         if own.len() == own.capacity() {
-            own.retain(|other| other.strong_count() > 0);
+            forget_dropped(&mut own);
         }
         own.push(Arc::downgrade(&shared));
         shared
@@ -64,13 +64,14 @@ impl Live {
         });
     }
 
-    /// Returns the timelines of all requests and batches that have not ended, in no particular order. Some of them may
-    /// end before the caller reads them.
+    /// Returns the timelines of all requests and batches that have an instance and have not ended, in no particular
+    /// order. Some of them may end before the caller reads them.
     pub(crate) fn all(&self) -> Vec<Arc<Shared>> {
-        let live = |own: &Vec<Weak<Shared>>| -> Vec<_> {
+        let live = |own: &mut Vec<Weak<Shared>>| -> Vec<_> {
+            forget_dropped(own);
             own.iter().filter_map(Weak::upgrade).filter(|shared| shared.is_live()).collect()
         };
-        self.0.each().flat_map(|own| live(&own)).collect()
+        self.0.each().flat_map(|mut own| live(&mut own)).collect()
     }
 
     /// Returns the number of running tasks and the number of waiting tasks.
@@ -84,6 +85,11 @@ impl Live {
         }
         tasks
     }
+}
+
+/// Removes the timelines whose memory nobody uses or keeps.
+fn forget_dropped(timelines: &mut Vec<Weak<Shared>>) {
+    timelines.retain(|timeline| timeline.strong_count() > 0);
 }
 
 #[cfg(test)]
@@ -136,5 +142,6 @@ mod tests {
         let live = Live::default();
         (0..1000).for_each(|_| drop(begin(&live, "")));
         assert!(live.0.own().len() < 8);
+        assert!(live.all().is_empty() && live.0.own().is_empty());
     }
 }

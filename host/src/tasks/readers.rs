@@ -46,7 +46,7 @@ pub(crate) struct Readers {
     readers: Option<Arc<[Box<dyn Reader>]>>,
     /// Keeps the ended timelines. The value is `None` if the dashboard is off.
     keeper: Option<Arc<dyn Keeper>>,
-    /// The requests and batches that have not ended.
+    /// Makes all timelines, and finds those of requests and batches that have not ended.
     pub(crate) live: Live,
     /// Exports the spans of requests and tasks. The value is `None` if the host exports no traces.
     pub(crate) spans: Option<Arc<Spans>>,

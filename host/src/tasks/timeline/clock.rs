@@ -14,8 +14,8 @@ thread_local! {
     static ADDED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Records that a guest begins to run on this thread. At the latest after a millisecond, the guest lets others run, and
-/// then begins again.
+/// Records that a guest begins to run on this thread. Mostly after a millisecond at the latest, the guest lets others
+/// run, and then begins again. A single long instruction of the guest, such as a copy of much memory, can take longer.
 pub(crate) fn guest_begins() {
     ADDED.set(None);
 }

@@ -12,7 +12,7 @@ pub(crate) struct Shared {
     timeline: Mutex<Timeline>,
     /// True if the timeline also contains the guest's output.
     pub(crate) has_output: bool,
-    /// True if the request has begun and has not ended.
+    /// True if the request has an instance and has not ended.
     is_live: AtomicBool,
 }
 
@@ -29,12 +29,12 @@ impl Shared {
         self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports whether the request has begun and has not ended.
+    /// Reports whether the request has an instance and has not ended.
     pub(crate) fn is_live(&self) -> bool {
         self.is_live.load(Ordering::Acquire)
     }
 
-    /// Records whether the request has begun and has not ended. If a thread sees this change, the thread also sees
+    /// Records whether the request has an instance and has not ended. If a thread sees this change, the thread also sees
     /// everything that the calling thread has done before.
     pub(crate) fn set_live(&self, is_live: bool) {
         self.is_live.store(is_live, Ordering::Release);
