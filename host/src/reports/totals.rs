@@ -43,26 +43,27 @@ pub(super) struct Counter<'a> {
 /// The totals of the requests that ended on one thread.
 #[derive(Default)]
 struct Part {
+    /// The totals of all tasks with the same key.
     tasks: HashMap<Key, Total>,
     /// The latency of the current step.
     step: Option<Step>,
 }
 
 /// Identifies the tasks that are counted together.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key {
     component: String,
     name: String,
 }
 
 /// A [`Key`] whose texts belong to a timeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Hash)]
 struct KeyRef<'a> {
     component: &'a str,
     name: &'a str,
 }
 
-/// The totals of all tasks with the same key.
+/// The totals of all tasks with the same [`Key`].
 #[derive(Default)]
 struct Total {
     /// The number of tasks that ended in each way.
@@ -128,7 +129,7 @@ impl Totals {
         let mut at_work: BTreeMap<Key, (u64, u64)> = BTreeMap::new();
         for shared in live {
             for task in shared.lock().tasks().filter(|task| task.end.is_none()) {
-                let key = Key::from(&KeyRef { component: task.component, name: self.names.label(task.name) });
+                let key = KeyRef { component: task.component, name: self.names.label(task.name) }.to_key();
                 let (running, waiting) = at_work.entry(key.clone()).or_default();
                 *if task.is_running() { running } else { waiting } += 1;
                 totals.entry(key).or_default();
@@ -213,7 +214,7 @@ impl Counter<'_> {
             match part.tasks.get_mut(&key) {
                 Some(total) => total.count(timeline, task, end),
                 None => {
-                    let key = Key::from(&KeyRef { name: names.label(task.name), ..key });
+                    let key = KeyRef { name: names.label(task.name), ..key }.to_key();
                     part.tasks.entry(key).or_default().count(timeline, task, end);
                 }
             }
@@ -224,9 +225,9 @@ impl Counter<'_> {
     }
 }
 
-impl From<&KeyRef<'_>> for Key {
-    fn from(key: &KeyRef<'_>) -> Self {
-        Self { component: key.component.to_owned(), name: key.name.to_owned() }
+impl KeyRef<'_> {
+    fn to_key(self) -> Key {
+        Key { component: self.component.to_owned(), name: self.name.to_owned() }
     }
 }
 

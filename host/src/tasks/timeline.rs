@@ -54,17 +54,11 @@ impl Timeline {
     /// Begins the timeline of a request that arrives at `began`, or of a batch that a worker starts at `began`. This
     /// must be the current time.
     pub(crate) fn begin(began: Instant) -> Self {
-        Self {
-            began,
-            facts: Facts::begin(clock::wall(began)),
-            events: Events::new(),
-            last: (began, Moment::START),
-            trace: None,
-        }
+        Self::of(began, Facts::begin(clock::wall(began)), Events::new())
     }
 
-    /// Makes a copy of a timeline that has ended.
-    fn copied(began: Instant, facts: Facts, events: Events) -> Self {
+    /// Makes a timeline with these facts and events, and without a trace.
+    fn of(began: Instant, facts: Facts, events: Events) -> Self {
         Self { began, facts, events, last: (began, Moment::START), trace: None }
     }
 

@@ -77,7 +77,7 @@ impl Page {
     fn read(&self, index: usize, copied: &Copied) -> Timeline {
         let before = index.checked_sub(1).and_then(|before| self.copies.get(before));
         let start = before.map_or_else(Place::default, |before| before.end);
-        Timeline::copied(copied.began, copied.facts, self.events.part(start, copied.end))
+        Timeline::of(copied.began, copied.facts, self.events.part(start, copied.end))
     }
 }
 
